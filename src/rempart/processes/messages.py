@@ -1,0 +1,113 @@
+"""What main, workers and control tell each other over their channels, beside the slots' messages.
+
+Every message is a tagged struct; each direction is one union, so that an end decodes exactly what it
+may be sent.
+"""
+
+import msgspec
+
+from rempart.domain.models import ModelStatus
+from rempart.runners import interface
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """Child to main: it serves."""
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="heartbeat"):
+    """Worker to main, twice a second: its event loop turns.
+
+    Args:
+        in_flight: requests being served, probes included.
+    """
+
+    in_flight: int
+
+
+class Drained(msgspec.Struct, frozen=True, tag="drained"):
+    """Worker to main: told to drain, it has nothing left and ends."""
+
+
+class Published(msgspec.Struct, frozen=True, kw_only=True, tag="published"):
+    """Main to all: the models' states, whole; a newer one replaces an older one.
+
+    Args:
+        accepting: False once the server shuts down: ``/readyz`` says so and new requests are refused.
+    """
+
+    generation: int
+    accepting: bool
+    models: list[ModelStatus]
+
+
+class Drain(msgspec.Struct, frozen=True, kw_only=True, tag="drain"):
+    """Main to worker: a newer generation serves. Stop accepting, finish what runs, end.
+
+    Args:
+        grace_s: after this, what still runs is ended with ``shutting_down``.
+    """
+
+    grace_s: float
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
+    """Main to child: the server shuts down. Workers refuse new requests and finish those in flight.
+
+    Args:
+        grace_s: as in ``Drain``.
+    """
+
+    grace_s: float
+
+
+class ReopenLog(msgspec.Struct, frozen=True, tag="reopen_log"):
+    """Main to all: the log file was renamed; open it anew."""
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
+    """Control to main: do something with a model's runner; answered by ``Answer`` with the same number.
+
+    Args:
+        act: ``logs``, ``load``, ``unload`` or ``restart``.
+        count: lines, for ``logs``.
+    """
+
+    number: int
+    act: str
+    model: str
+    count: int = 0
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
+    """Main to control.
+
+    Args:
+        error_code: of ``domain.errors``; empty when it was done.
+    """
+
+    number: int
+    lines: list[str] = []
+    error_code: str = ""
+    reason: str = ""
+
+
+FromMain = (
+    Published
+    | Drain
+    | Stop
+    | ReopenLog
+    | Answer
+    | interface.SlotGranted
+    | interface.SlotRefused
+    | interface.SlotPlace
+)
+ToMain = (
+    Ready
+    | Heartbeat
+    | Drained
+    | Ask
+    | interface.SlotWanted
+    | interface.SlotLeft
+    | interface.SlotReleased
+    | interface.EnsureReady
+)
