@@ -10,6 +10,7 @@ SHELL := /bin/bash
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_LINK_MODE := copy
+export UV_SYSTEM_CERTS := 1
 
 MODEL ?= demo
 ARGS ?=
