@@ -1,8 +1,9 @@
 """What workers and main say to each other about runners: slots wanted, granted, given back.
 
-Tagged structs, so that one decoder reads any of them (``WorkerToMain``, ``MainToWorker``). A *ticket* is the worker's own number for one request that wants a slot, unique
-within that worker; a *grant* is main's name for one slot held, unique within the model, and is sent
-to runners that report their slots, so that they can say which one has ended.
+Tagged structs, so that one decoder reads any of them (``WorkerToMain``, ``MainToWorker``). A
+*ticket* is the worker's own number for one request that wants a slot, unique within that worker; a
+*grant* is main's name for one slot held, unique within the model, and is sent to runners that
+report their slots, so that they can say which one has ended.
 """
 
 import msgspec
@@ -73,7 +74,7 @@ class SlotRefused(msgspec.Struct, frozen=True, kw_only=True, tag="slot_refused")
 
     Args:
         code: of ``domain.errors``: ``overloaded``, ``model_loading``, ``model_unavailable``,
-            ``model_not_found``, ``shutting_down`` or ``timeout`` (its deadline passed while it waited).
+            ``model_not_found``, ``shutting_down`` or ``timeout`` (it waited too long).
         reason: for people; it may go to the client.
         retry_after_s: when to try again; 0 where that is not known.
         waiting: how many wait, and ``waiting_max`` how many may, for ``overloaded``.
@@ -88,7 +89,7 @@ class SlotRefused(msgspec.Struct, frozen=True, kw_only=True, tag="slot_refused")
 
 
 class SlotPlace(msgspec.Struct, frozen=True, kw_only=True, tag="slot_place"):
-    """Main to worker: where the ticket stands; comes when it starts to wait, then every few seconds.
+    """Main to worker: the ticket's place; comes when it starts to wait, then every few seconds.
 
     Args:
         place: 1 is next.

@@ -235,7 +235,7 @@ class SlotQueue:
         return self._assign(now)
 
     def replica_closed(self, replica: str) -> list[Effect]:
-        """The replica gets no more grants; ``Drained`` comes, once, when its requests have ended."""
+        """The replica gets no more grants; ``Drained`` comes once when its requests have ended."""
         if (room := self._rooms.get(replica)) is None or not room.is_open:
             return []
         room.is_open = False
