@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import psutil
 
+CANCEL_ALL_TASKS = asyncio.runners._cancel_all_tasks  # type: ignore[attr-defined]
+
 SETTLE_S = 2.0
 """How long the operating system may take to show what has just been closed."""
 
@@ -102,7 +104,7 @@ def loose_tasks() -> Iterator[LooseTasks]:
     already being cancelled is on its way out and does not count.
     """
     found = LooseTasks()
-    original = asyncio.runners._cancel_all_tasks  # type: ignore[attr-defined]
+    outer = asyncio.runners._cancel_all_tasks  # type: ignore[attr-defined]
 
     def watch(loop: asyncio.AbstractEventLoop) -> None:
         found.lines += [
@@ -110,10 +112,10 @@ def loose_tasks() -> Iterator[LooseTasks]:
             for task in asyncio.all_tasks(loop)
             if not task.cancelling()
         ]
-        original(loop)
+        CANCEL_ALL_TASKS(loop)  # not the outer watch: what is seen here is not seen again there
 
     asyncio.runners._cancel_all_tasks = watch  # type: ignore[attr-defined]
     try:
         yield found
     finally:
-        asyncio.runners._cancel_all_tasks = original  # type: ignore[attr-defined]
+        asyncio.runners._cancel_all_tasks = outer  # type: ignore[attr-defined]
