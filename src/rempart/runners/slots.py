@@ -170,7 +170,8 @@ class SlotQueue:
         """
         if ticket in self._waiters or ticket in self._grant_of:
             raise ValueError(f"{ticket} already waits or has a slot")
-        if not self._waiters and (replica := self._least_outstanding()) is not None:
+        # Whoever waits, waits because there is no room, so that nobody is overtaken here.
+        if (replica := self._least_outstanding()) is not None:
             return self._grant(ticket, replica, now, 0.0)
         if len(self._waiters) >= self._queue_max:
             return self._refuse_for_room(ticket, now)

@@ -195,6 +195,15 @@ def test_a_closed_replica_finishes_what_it_has_and_gets_no_more() -> None:
     assert slots.replica_closed("r1") == []
 
 
+def test_a_replica_is_drained_once_though_its_slots_still_settle() -> None:
+    slots = queue(1, reports_slots=True)
+    first = slots.want(ticket(1), 0, LATE)
+    assert isinstance(first, Granted)
+    slots.release(ticket(1), cancelled=True, now=1.0)
+    assert slots.replica_closed("r1") == [Drained("r1")]
+    assert slots.ended(first.grant, 2.0) == []
+
+
 def test_a_replica_that_goes_down_takes_its_grants_and_leaves_the_waiters() -> None:
     slots = queue(1)
     slots.want(ticket(1), 0, LATE)
