@@ -55,7 +55,7 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     stream_usage: bool = True
 
 
-class Facts(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a runner told of its model when it became ready.
 
     Args:
