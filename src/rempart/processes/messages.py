@@ -6,8 +6,31 @@ may be sent.
 
 import msgspec
 
+from rempart.domain.keys import StoredKey
 from rempart.domain.models import ModelStatus
 from rempart.runners import interface
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
+    """Main to child, first of all: everything it is built from. Secrets travel here, never in an argument.
+
+    Args:
+        settings: the resolved configuration as JSON.
+        name: the child's name in logs, and of its counters.
+        pepper: key of the digests of keys.
+        started_at_s: monotonic seconds at which the server started.
+        addresses: where the server listens, for people.
+    """
+
+    settings: bytes
+    name: str
+    generation: int
+    run_dir: str
+    log_file: str
+    pepper: bytes
+    keys: list[StoredKey]
+    started_at_s: float
+    addresses: list[str] = []
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -92,7 +115,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
 
 
 FromMain = (
-    Published
+    Welcome
+    | Published
     | Drain
     | Stop
     | ReopenLog

@@ -1,0 +1,1 @@
+"""Step 5: what is asked for, checked before anything is spent on it. Start at ``body.py``."""

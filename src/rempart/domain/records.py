@@ -1,0 +1,50 @@
+"""The record of one request: what it was, how it ended, what it took."""
+
+from typing import Any
+
+import msgspec
+
+
+class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One request, whatever its end.
+
+    Args:
+        id: ours, a UUIDv7; the record's key.
+        request_id: the client's own, or ours.
+        at: when it came, RFC 3339 in UTC.
+        end_reason: ``stop``, ``length``, … where a model answered; ``answered``; else the error's code.
+        clock: which clock ran out, for ``timeout``.
+        prompt_tokens: None where no model was asked or its count is not known.
+        ttft_ms: from received to the first chunk.
+        bytes_in, bytes_out: of the bodies.
+    """
+
+    id: str
+    request_id: str
+    at: str
+    operation: str
+    model: str
+    key_id: str
+    address: str
+    status: int
+    error_code: str
+    end_reason: str
+    clock: str
+    is_stream: bool
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    queue_ms: float | None
+    ttft_ms: float | None
+    duration_ms: float
+    bytes_in: int
+    bytes_out: int
+    replica: str
+    ignored_fields: list[str]
+
+    def fields(self) -> dict[str, Any]:
+        """The fields that say something, for a log line; there is no prompt among them."""
+        return {
+            name: value
+            for name in self.__struct_fields__
+            if (value := getattr(self, name)) is not None and value not in ("", [], False)
+        }

@@ -1,0 +1,315 @@
+"""Shapes: what a client gets of the events that a runner streams.
+
+``PassedStream`` lets events through as they are, looking into one only where a byte search says that
+something in it concerns us. ``AssembledDocument`` builds the document of a client that does not stream.
+``ConvertedStream`` and ``ConvertedDocument`` speak another protocol (Messages, Responses).
+``WholeDocument`` is for endpoints whose answer is one document anyway (embeddings, rerank).
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from rempart.domain.errors import RempartError, RunnerError, UpstreamError
+from rempart.gateway.exchange import JSON_TYPE, STREAM_TYPE, encode_json
+from rempart.wire import envelope
+from rempart.wire.sse import event, iter_data
+
+DONE = b"[DONE]"
+DONE_EVENT = b"data: [DONE]\n\n"
+_decode = msgspec.json.Decoder().decode
+# What must be looked into: an end, usage, progress, an error, the end mark. Inside a JSON string each
+# of these would have its quotation marks escaped, so that text of the model never matches. Plain
+# searches: nine of them over an event cost a quarter of one regular expression with alternatives.
+_CONCERNS_US = (
+    b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"usage": {', b'"prompt_progress"', b'"timings"',
+    b'"error":', b"[DONE]",
+)  # fmt: skip
+_EVENT_END = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
+
+
+class Assembler(Protocol):
+    """Builds a document from chunks (``wire.chat.ChatAssembler`` and its kin)."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every choice has its finish reason."""
+        ...
+
+    def feed(self, chunk: dict[str, Any]) -> None:
+        """Take one chunk."""
+        ...
+
+    def document(self, *, default_id: str = ..., default_created: int = ...) -> dict[str, Any]:
+        """The document so far."""
+        ...
+
+
+class Converter(Protocol):
+    """Turns chat chunks into another protocol's events (``wire.messages``, ``wire.responses``)."""
+
+    def feed(self, chunk: dict[str, Any]) -> bytes:
+        """Events for one chunk."""
+        ...
+
+    def finish(self) -> bytes:
+        """The closing events."""
+        ...
+
+
+class Observer:
+    """What is learned from chunks, whatever is made of them: usage, ends, errors."""
+
+    content_type = STREAM_TYPE
+    is_stream = True
+
+    def __init__(self, *, is_runner: bool) -> None:
+        self.is_runner = is_runner
+        self.prompt_tokens: int | None = None
+        self.completion_tokens: int | None = None
+        self.chunk_count = 0
+        self.finish_reason = ""
+        self.is_done = False
+
+    def see(self, chunk: Any) -> None:
+        """Look at one decoded chunk.
+
+        Raises:
+            RunnerError, UpstreamError: it is an error event, or no chunk at all.
+        """
+        if not isinstance(chunk, dict):
+            raise self.failure("it sent an event that is not a chunk")
+        error = chunk.get("error")
+        if error:
+            text = error.get("message", "") if isinstance(error, dict) else error
+            raise self.failure(str(text)[:500] or "it sent an error")
+        usage = chunk.get("usage")
+        if isinstance(usage, dict):
+            self._see_usage(usage)
+        for choice in chunk.get("choices") or ():
+            reason = choice.get("finish_reason") if isinstance(choice, dict) else None
+            if reason:
+                self.finish_reason = str(reason)[:40]
+        timings = chunk.get("timings")
+        if self.completion_tokens is None and isinstance(timings, dict):
+            self._see_timings(timings)
+
+    def _see_usage(self, usage: dict[str, Any]) -> None:
+        for name, field in (("prompt_tokens", "prompt_tokens"), ("completion_tokens", "completion_tokens")):
+            count = usage.get(field)
+            if isinstance(count, int):
+                setattr(self, name, count)
+
+    def _see_timings(self, timings: dict[str, Any]) -> None:
+        counts = [timings.get(name) for name in ("prompt_n", "cache_n", "predicted_n")]
+        if all(isinstance(count, int) for count in counts):
+            self.prompt_tokens = int(counts[0] or 0) + int(counts[1] or 0)
+            self.completion_tokens = int(counts[2] or 0)
+
+    def failure(self, reason: str) -> RempartError:
+        """An error of the replica's."""
+        return RunnerError(reason=reason) if self.is_runner else UpstreamError(reason=reason)
+
+    def require_end(self) -> None:
+        """A stream that just stops is an error, never a success.
+
+        Raises:
+            RunnerError, UpstreamError: neither a finish reason nor the end mark came.
+        """
+        if not self.finish_reason and not self.is_done:
+            raise self.failure("its stream ended before the answer was whole")
+
+    def decode(self, data: bytes) -> Any:
+        """One event's data.
+
+        Raises:
+            RunnerError, UpstreamError: it is not JSON.
+        """
+        try:
+            return _decode(data)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise self.failure("it sent an event that is not JSON") from error
+
+    def chunks(self, events: bytes) -> list[dict[str, Any]]:
+        """The chunks in these events, seen; the end mark is noted, progress left out."""
+        found = []
+        for data in iter_data(events):
+            if data == DONE:
+                self.is_done = True
+                continue
+            chunk = self.decode(data)
+            self.see(chunk)
+            if "prompt_progress" in chunk:
+                continue
+            self.chunk_count += 1 if chunk.get("choices") else 0
+            found.append(chunk)
+        return found
+
+    def fail(self, error: RempartError, request_id: str, timestamp: str) -> bytes:
+        """The error as an event of the chat protocol."""
+        return envelope.stream_error(error, request_id=request_id, timestamp=timestamp)
+
+
+class PassedStream(Observer):
+    """The runner's own events, untouched; usage that the client did not ask for is left out."""
+
+    def __init__(self, *, is_runner: bool, wants_usage: bool, wants_progress: bool = False) -> None:
+        super().__init__(is_runner=is_runner)
+        self._wants_usage = wants_usage
+        self._wants_progress = wants_progress
+
+    def feed(self, events: bytes) -> bytes:
+        """See ``Shape``. Usually one byte search, and the same bytes back."""
+        for sign in _CONCERNS_US:
+            if sign in events:
+                break
+        else:
+            # Counting events is only an estimate of tokens, for streams that never tell their usage.
+            self.chunk_count += events.count(b"data:")
+            return events
+        return b"".join([one for one in _EVENT_END.split(events) if one and self._passes(one)])
+
+    def _passes(self, one: bytes) -> bool:
+        passes = True
+        for data in iter_data(one):
+            if data == DONE:
+                self.is_done = True
+                passes = False  # it goes out with the last bytes, after the record
+                continue
+            chunk = self.decode(data)
+            self.see(chunk)
+            if "prompt_progress" in chunk:
+                passes = self._wants_progress
+            elif chunk.get("choices"):
+                self.chunk_count += 1
+            elif "usage" in chunk:
+                passes = self._wants_usage
+        return passes
+
+    def finish(self) -> bytes:
+        """The end mark, also where the runner sends none."""
+        self.require_end()
+        return DONE_EVENT
+
+    def whole(self, body: bytes) -> bytes:
+        """A document from a server that does not stream, as a stream of one chunk."""
+        document = self.decode(body)
+        self.see(document)
+        chunk = {**document, "object": str(document.get("object", "chat.completion")) + ".chunk", "choices": []}
+        for choice in document.get("choices") or ():
+            self.chunk_count += 1
+            chunk["choices"].append({**choice, "delta": choice.get("message", {})})
+            chunk["choices"][-1].pop("message", None)
+        if not self._wants_usage:
+            chunk.pop("usage", None)
+        return event(encode_json(chunk)) + self.finish()
+
+
+class AssembledDocument(Observer):
+    """One document out of the chunks, for a client that does not stream."""
+
+    content_type = JSON_TYPE
+    is_stream = False
+
+    def __init__(self, assembler: Assembler, *, is_runner: bool, default_id: str, created: int) -> None:
+        super().__init__(is_runner=is_runner)
+        self._assembler = assembler
+        self._default_id = default_id
+        self._created = created
+
+    def feed(self, events: bytes) -> bytes:
+        """See ``Shape``: nothing goes out before the end."""
+        for chunk in self.chunks(events):
+            self._assembler.feed(chunk)
+        return b""
+
+    def finish(self) -> bytes:
+        """The document."""
+        self.require_end()
+        return encode_json(self.turn(self._assembler.document(default_id=self._default_id, default_created=self._created)))
+
+    def whole(self, body: bytes) -> bytes:
+        """A document from a server that does not stream."""
+        document = self.decode(body)
+        self.see(document)
+        return encode_json(self.turn(document))
+
+    def turn(self, document: dict[str, Any]) -> dict[str, Any]:
+        """What becomes of the chat document; a subclass speaks another protocol."""
+        return document
+
+
+class ConvertedDocument(AssembledDocument):
+    """A chat document turned into another protocol's."""
+
+    def __init__(
+        self, assembler: Assembler, convert: Callable[[dict[str, Any]], dict[str, Any]], *, is_runner: bool,
+        default_id: str, created: int,
+    ) -> None:  # fmt: skip
+        super().__init__(assembler, is_runner=is_runner, default_id=default_id, created=created)
+        self._convert = convert
+
+    def turn(self, document: dict[str, Any]) -> dict[str, Any]:
+        """The other protocol's document."""
+        return self._convert(document)
+
+
+class ConvertedStream(Observer):
+    """Chat chunks turned into another protocol's events."""
+
+    def __init__(
+        self, converter: Converter, fail: Callable[[RempartError, str, str], bytes], *, is_runner: bool
+    ) -> None:
+        super().__init__(is_runner=is_runner)
+        self._converter = converter
+        self._fail = fail
+
+    def feed(self, events: bytes) -> bytes:
+        """See ``Shape``."""
+        return b"".join([self._converter.feed(chunk) for chunk in self.chunks(events)])
+
+    def finish(self) -> bytes:
+        """The closing events."""
+        self.require_end()
+        return self._converter.finish()
+
+    def whole(self, body: bytes) -> bytes:
+        """A document from a server that does not stream, as one chunk."""
+        document = self.decode(body)
+        self.see(document)
+        choices = [{**choice, "delta": choice.get("message", {})} for choice in document.get("choices") or ()]
+        return self._converter.feed({**document, "choices": choices}) + self.finish()
+
+    def fail(self, error: RempartError, request_id: str, timestamp: str) -> bytes:
+        """The error as an event of that protocol."""
+        return self._fail(error, request_id, timestamp)
+
+
+class WholeDocument(Observer):
+    """An answer that is one document and goes through as it is; only its usage is read."""
+
+    content_type = JSON_TYPE
+    is_stream = False
+    USAGE_BYTES_MAX = 4096
+
+    def feed(self, events: bytes) -> bytes:
+        """A server that streams here does not speak the protocol."""
+        raise self.failure("it streamed an answer that is no stream")
+
+    def finish(self) -> bytes:
+        """See ``feed``."""
+        raise self.failure("it streamed an answer that is no stream")
+
+    def whole(self, body: bytes) -> bytes:
+        """The document; a body of megabytes is not decoded for the two numbers near its end or start."""
+        for part in (body[-self.USAGE_BYTES_MAX :], body[: self.USAGE_BYTES_MAX]):
+            at = part.rfind(b'"usage"')
+            if at < 0:
+                continue
+            match = re.search(rb"\{[^{}]*\}", part[at:])
+            if match is not None:
+                self._see_usage(self.decode(match[0]))
+                break
+        return body

@@ -1,0 +1,127 @@
+"""What the endpoints that generate text share: the model, and the request as the runner must get it.
+
+We always stream from the runner, also for a client that does not stream: only then is a hang-up
+noticed, and the slot free, at the next token.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rempart.domain.errors import InvalidRequest, ModelUnavailable
+from rempart.domain.models import ModelStatus
+from rempart.gateway.exchange import Exchange, Models
+from rempart.gateway.validation.body import invalid_fields, take_model
+from rempart.settings.model import Settings
+from rempart.wire import chat_request
+
+RUNNER_KINDS = frozenset({"llama_cpp", "vllm", "transformers", "command"})
+"""Kinds whose process is ours; ``upstream`` is someone else's server."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """What such an operation is built from."""
+
+    models: Models
+    settings: Settings
+
+    @property
+    def default_model(self) -> str:
+        """The model that is served when there is no other: the first configured."""
+        return self.settings.models[0].name if self.settings.models else ""
+
+    def status_for(self, exchange: Exchange, document: dict[str, Any]) -> ModelStatus:
+        """The model that the request names; noted for the record.
+
+        Raises:
+            InvalidRequest, ModelNotFound.
+        """
+        name = take_model(
+            document,
+            self.models.statuses,
+            any_model=self.settings.server.any_model,
+            default=self.default_model,
+        )
+        exchange.model_label = name
+        return self.models.statuses[name]
+
+    def extra_fields(self, status: ModelStatus) -> frozenset[str]:
+        """Request fields beyond the protocol's own that this model takes."""
+        for model in self.settings.models:
+            if model.name == status.name and model.extra_fields:
+                return status.abilities.extras | frozenset(model.extra_fields)
+        return status.abilities.extras
+
+
+def require_endpoint(status: ModelStatus, endpoint: str) -> None:
+    """Refuse, before any wait, what the model's kind does not serve.
+
+    Raises:
+        InvalidRequest: its kind has no such endpoint.
+    """
+    if status.abilities.endpoints and f"/v1{endpoint}" not in status.abilities.endpoints:
+        raise InvalidRequest(
+            reason=f"The model {status.name!r} does not serve /v1{endpoint}; "
+            f"it serves {', '.join(sorted(status.abilities.endpoints))}.",
+            param="model",
+        )
+
+
+def keep_known_fields(
+    exchange: Exchange, document: dict[str, Any], known: frozenset[str], extras: frozenset[str]
+) -> None:
+    """Drop unknown fields and name them once; refuse those that touch another's work.
+
+    Raises:
+        InvalidRequest: a refused field is there.
+    """
+    if document.keys() <= known:
+        return
+    unknown, refused = chat_request.split_fields(document, known, extras)
+    if refused:
+        raise invalid_fields((name, "absent: it would touch other clients' requests", "a value") for name in refused)
+    for name in unknown:
+        del document[name]
+    exchange.ignored_fields = [name[:64] for name in unknown][:32]
+
+
+def for_runner(document: dict[str, Any], status: ModelStatus, *, takes_tools: bool = True) -> None:
+    """Turn a client's request into the one for the runner: streamed, with its usage told.
+
+    Raises:
+        InvalidRequest: ``tool_choice`` asks for what this kind would ignore in silence.
+    """
+    abilities = status.abilities
+    document["stream"] = True
+    if abilities.stream_usage:
+        document["stream_options"] = {"include_usage": True}
+    else:
+        document.pop("stream_options", None)
+    if abilities.return_progress:
+        document["return_progress"] = True
+    choice = document.get("tool_choice")
+    is_forced = choice == "required" or isinstance(choice, dict)
+    if takes_tools and is_forced and not abilities.enforces_tool_choice:
+        raise InvalidRequest(
+            reason=f"The model {status.name!r} cannot be made to call a tool: its runner ignores tool_choice. "
+            "Send tool_choice 'auto', or use response_format with a JSON schema.",
+            param="tool_choice",
+        )
+
+
+def wants_usage(document: dict[str, Any]) -> bool:
+    """Whether the client asked for a usage chunk."""
+    options = document.get("stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True
+
+
+def require_loaded(status: ModelStatus) -> None:
+    """For endpoints that only count: a model that is not loaded is not loaded to count.
+
+    Raises:
+        ModelUnavailable: no replica is ready.
+    """
+    if not status.replicas:
+        raise ModelUnavailable(
+            model=status.name, reason=f"it is {status.state.value}, and is not loaded to count", retry_after_s=1.0
+        )

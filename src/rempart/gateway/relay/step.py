@@ -1,0 +1,106 @@
+"""Step 10: send the call to a replica and relay its answer until it ends, whichever way."""
+
+from urllib.parse import quote
+
+from rempart.domain.models import Replica
+from rempart.gateway.exchange import Call, Exchange, ReplicaFailed, encode_json
+from rempart.gateway.relay.failures import lost
+from rempart.gateway.relay.receivers import EventReceiver, PassthroughReceiver
+from rempart.net.http1.client import Pool
+from rempart.net.http1.errors import ConnectFailed
+from rempart.net.http1.messages import Headers
+from rempart.runners.interface import GRANT_HEADER
+
+POOLS_MAX = 1024
+"""Addresses with kept connections; restarted runners have new ones, so old pools go first."""
+
+
+class Pools:
+    """Connections to replicas, one pool per replica."""
+
+    def __init__(self) -> None:
+        self._pools: dict[str, Pool] = {}
+        self._retired: list[Pool] = []
+
+    def pool(self, replica: Replica) -> Pool:
+        """The pool of a replica."""
+        pool = self._pools.get(replica.id)
+        if pool is None:
+            if len(self._pools) >= POOLS_MAX:
+                self._retired.append(self._pools.pop(next(iter(self._pools))))
+            pool = self._pools[replica.id] = Pool(replica.url)
+        return pool
+
+    async def keep(self, replica_ids: set[str]) -> None:
+        """Close the pools of replicas that are gone."""
+        for replica_id in [one for one in self._pools if one not in replica_ids]:
+            self._retired.append(self._pools.pop(replica_id))
+        while self._retired:
+            await self._retired.pop().close()
+
+    async def close(self) -> None:
+        """Close all."""
+        await self.keep(set())
+
+
+class Relay:
+    """The step; ``runner_kinds`` of ours are told from servers of others in error codes."""
+
+    def __init__(self, pools: Pools) -> None:
+        self._pools = pools
+
+    async def deliver(self, exchange: Exchange, replica: Replica, *, is_runner: bool) -> None:
+        """Relay one call. Returns when the answer is whole; its last bytes are left in the exchange.
+
+        Raises:
+            ReplicaFailed: nothing reached the client, another replica may be tried.
+            RempartError: the call failed, or was refused by the replica.
+        """
+        call = exchange.call
+        assert call is not None  # noqa: S101 - the path delivers calls only
+        receiver: EventReceiver | PassthroughReceiver
+        if call.shape is not None:
+            receiver = EventReceiver(exchange, call.shape, is_runner=is_runner)
+        else:
+            receiver = PassthroughReceiver(exchange, is_runner=is_runner)
+        path = call.endpoint if call.shape is None else replica.base_path + call.endpoint
+        try:
+            sent = await self._pools.pool(replica).call(
+                call.method.encode(), quote(path, safe="/?&=%:@!$'()*+,;~-._").encode(), _headers(exchange, call, replica), _body(call, replica), receiver
+            )
+        except ConnectFailed as error:
+            raise ReplicaFailed(lost(error, is_runner=is_runner)) from error
+        exchange.runner_may_run = True
+        receiver.attach(sent)
+        try:
+            await receiver.ended
+        except BaseException:
+            sent.cancel()
+            raise
+        finally:
+            exchange.reply.on_paused = exchange.reply.on_resumed = None
+        exchange.runner_may_run = False
+
+
+def _headers(exchange: Exchange, call: Call, replica: Replica) -> Headers:
+    headers: Headers = [
+        (b"content-type", call.raw_type if call.document is None else b"application/json"),
+        (b"accept", b"text/event-stream" if call.shape is not None else b"*/*"),
+        (b"x-request-id", exchange.request_id.encode("latin-1")),
+    ]
+    if replica.api_key:
+        headers.append((b"authorization", b"Bearer " + replica.api_key.encode("latin-1")))
+    if exchange.grant:
+        headers.append((GRANT_HEADER.encode(), exchange.grant.encode()))
+    if exchange.traceparent:
+        headers.append((b"traceparent", exchange.traceparent.encode()))
+        if exchange.tracestate:
+            headers.append((b"tracestate", exchange.tracestate.encode("latin-1")))
+    return headers
+
+
+def _body(call: Call, replica: Replica) -> bytes:
+    if call.document is None:
+        return call.raw
+    call.document["model"] = replica.upstream_name or call.model
+    return encode_json(call.document)

@@ -1,0 +1,24 @@
+"""Step 1: the exchange's own id, the client's request id, and the trace context."""
+
+import re
+
+from rempart.base.clock import iso_utc
+from rempart.base.ids import Ids
+from rempart.gateway.exchange import Exchange
+
+WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+
+def identify(exchange: Exchange, ids: Ids) -> None:
+    """Give the exchange its ids.
+
+    The record's id is always ours; a well-formed ``X-Request-ID`` is the client's name for the request,
+    echoed, logged and passed on, and never used as a key.
+    """
+    exchange.id = ids.uuid7()
+    exchange.timestamp = iso_utc(exchange.clock.wall())
+    sent = exchange.request.header(b"x-request-id")
+    if sent is not None and WELL_FORMED.fullmatch(sent):
+        exchange.request_id = sent.decode("ascii")
+    else:
+        exchange.request_id = exchange.id

@@ -1,0 +1,33 @@
+"""What a person reads when the server is ready: the address, and a command that works when pasted."""
+
+import shlex
+
+from rempart.state.bootstrap import AdminKey
+
+
+def ready_lines(address: str, control_address: str, model: str, admin: AdminKey, log_file: str) -> list[str]:
+    """A few tidy lines for the console.
+
+    The key itself is shown once, at the start that made it; afterwards the command reads it from its
+    file, so that it stands in no scroll-back and still works.
+    """
+    if admin.file is None:
+        header = "-H \"Authorization: Bearer $REMPART_ADMIN_KEY\""
+    else:
+        header = f"-H \"Authorization: Bearer $(cat {shlex.quote(str(admin.file))})\""
+    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello in French."}}]}}'
+    lines = [
+        "",
+        f"  Rempart is ready   {address}/v1   (model: {model or 'none'})",
+        f"  Control            {control_address}",
+        f"  Log                {log_file or 'console only'}",
+    ]
+    if admin.is_new:
+        lines.append(f"  Admin key          {admin.secret.reveal()}   (kept in {admin.file}; not shown again)")
+    if model:
+        lines += [
+            "",
+            "  Try it:",
+            f"  curl {address}/v1/chat/completions {header} -H 'Content-Type: application/json' -d {shlex.quote(body)}",
+        ]
+    return [*lines, ""]

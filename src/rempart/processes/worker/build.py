@@ -1,0 +1,189 @@
+"""Makes every object of a gateway worker, in order: the map of this process."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rempart.base.clock import SystemClock
+from rempart.base.ids import Ids
+from rempart.domain.keys import StoredKey, find_key
+from rempart.gateway.admission.step import Admission
+from rempart.gateway.authentication.step import Authentication
+from rempart.gateway.deadline import clocks_of
+from rempart.gateway.entry import Entry
+from rempart.gateway.exchange import Exchange, Operation, Route
+from rempart.gateway.operations.chat import ChatCompletions
+from rempart.gateway.operations.completions import Completions
+from rempart.gateway.operations.custom import CustomRoute
+from rempart.gateway.operations.embeddings import WholeDocuments
+from rempart.gateway.operations.generation import RUNNER_KINDS
+from rempart.gateway.operations.health import Health, Probe, Readiness
+from rempart.gateway.operations.messages import CountTokens, Messages
+from rempart.gateway.operations.metrics import ShowMetrics
+from rempart.gateway.operations.models import ListModels, ShowModel
+from rempart.gateway.operations.openapi import OpenApi, openapi_document
+from rempart.gateway.operations.preflight import Preflight
+from rempart.gateway.operations.responses import InputTokens, Responses
+from rempart.gateway.operations.tokenize import Tokenize, TokenCounter
+from rempart.gateway.path import Way
+from rempart.gateway.record import fan_out_to
+from rempart.gateway.relay.step import Pools, Relay
+from rempart.gateway.routes import RouteTable, table
+from rempart.net.http1.server import Server, ServerLimits
+from rempart.processes.arguments import Link
+from rempart.processes.messages import Welcome
+from rempart.runners.remote import RemoteRunners
+from rempart.settings.model import Settings
+from rempart.telemetry.cells import Cells
+from rempart.telemetry.logs import Log
+from rempart.telemetry.metrics import Metrics
+from rempart.wire import chat_request
+from rempart.wire.docs_page import docs_page
+
+LOOPBACK = ("127.", "::1", "localhost")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """The parts that ``run.py`` starts and ends."""
+
+    settings: Settings
+    log: Log
+    metrics: Metrics
+    runners: RemoteRunners
+    pools: Pools
+    entry: Entry
+    server: Server
+    routes: RouteTable
+
+
+def build(welcome: Welcome, link: Link) -> Worker:
+    """All parts of a worker, wired."""
+    settings = msgspec.json.decode(welcome.settings, type=Settings)
+    clock = SystemClock()
+    ids = Ids(clock)
+    run_dir, data_dir = Path(welcome.run_dir), Path(settings.data_dir)
+    metrics = Metrics(Cells(run_dir / "metrics", welcome.name))
+    log = Log(
+        clock=clock,
+        process=welcome.name,
+        file=Path(welcome.log_file) if welcome.log_file else None,
+        console=settings.logs.console,
+        level=settings.logs.level,
+        on_dropped=lambda: metrics.log_lines_dropped.add(1),
+    )
+    runners = RemoteRunners(link.send)
+    pools = Pools()
+    keys = _Keys(welcome.keys, welcome.pepper)
+    authentication = Authentication(keys.find)
+    created = int(clock.wall().timestamp())
+    shared: dict[str, Any] = {"models": runners, "settings": settings}
+    counter = TokenCounter(pools=pools, **shared)
+    detail = settings.health.detail or ("all" if settings.server.host.startswith(LOOPBACK) else "key")
+    operations: dict[str, Operation] = {
+        "livez": Probe(),
+        "readyz": Readiness(models=runners),
+        "health": Health(
+            clock=clock,
+            models=runners,
+            authentication=authentication,
+            run_dir=run_dir,
+            data_dir=data_dir,
+            started_at_s=welcome.started_at_s,
+            default_model=settings.models[0].name if settings.models else "",
+            hides_detail=detail == "key",
+        ),
+        "metrics": ShowMetrics(folder=run_dir / "metrics"),
+        "models": ListModels(models=runners, created=created),
+        "model": ShowModel(models=runners, created=created),
+        "chat": ChatCompletions(**shared),
+        "completions": Completions(**shared),
+        "embeddings": WholeDocuments(
+            name="embeddings",
+            endpoint="/embeddings",
+            faults=chat_request.validate_embeddings,
+            known=chat_request.KNOWN_FIELDS_EMBEDDINGS,
+            **shared,
+        ),
+        "rerank": WholeDocuments(
+            name="rerank",
+            endpoint="/rerank",
+            faults=chat_request.validate_rerank,
+            known=chat_request.KNOWN_FIELDS_RERANK,
+            **shared,
+        ),
+        "messages": Messages(**shared),
+        "messages_count_tokens": CountTokens(counter=counter, **shared),
+        "responses": Responses(**shared),
+        "responses_input_tokens": InputTokens(counter=counter, **shared),
+        "tokenize": Tokenize(counter=counter, **shared),
+    }
+    custom = [
+        Route(
+            path=route.path,
+            methods=tuple(method.upper() for method in route.methods),
+            scope="inference",
+            operation=CustomRoute(route=route, **shared),
+        )
+        for route in settings.routes
+    ]
+    document = openapi_document(settings.server.base_path, custom)
+    operations["openapi"] = OpenApi(body=msgspec.json.encode(document), content_type=b"application/json")
+    operations["docs"] = OpenApi(name="docs", body=docs_page(document), content_type=b"text/html; charset=utf-8", is_page=True)
+    routes = RouteTable([*table(operations, metrics_open=settings.health.metrics_open), *custom], Preflight())
+    kinds = {model.name: model.kind for model in settings.models}
+    way = Way(
+        ids=ids,
+        routes=routes,
+        authentication=authentication,
+        admission=Admission(runners),
+        relay=Relay(pools),
+        fan_out=fan_out_to(metrics, log),
+        on_bug=_bugs_to(log),
+        clocks={model.name: clocks_of(settings.deadline, model.deadline) for model in settings.models},
+        read_s=settings.deadline.total_s,
+        is_runner=lambda model: kinds.get(model, "") in RUNNER_KINDS,
+        is_accepting=lambda: runners.is_accepting,
+    )
+    entry = Entry(way=way, clock=clock, ids=ids, metrics=metrics, log=log, base_path=settings.server.base_path)
+    server = Server(
+        entry.handle,
+        limits=_limits(settings),
+        refusal_answer=entry.refusal_answer,
+        on_refused=entry.on_refused,
+    )
+    return Worker(
+        settings=settings, log=log, metrics=metrics, runners=runners, pools=pools, entry=entry, server=server, routes=routes
+    )
+
+
+class _Keys:
+    def __init__(self, keys: list[StoredKey], pepper: bytes) -> None:
+        self._keys = keys
+        self._pepper = pepper
+
+    def find(self, secret: str) -> StoredKey | None:
+        return find_key(self._keys, self._pepper, secret)
+
+
+def _bugs_to(log: Log) -> Any:
+    def on_bug(exchange: Exchange, trace: str) -> None:
+        log.error("bug", id=exchange.id, request_id=exchange.request_id, traceback=trace[-8000:], pid=os.getpid())
+
+    return on_bug
+
+
+def _limits(settings: Settings) -> ServerLimits:
+    server = settings.server
+    return ServerLimits(
+        header_read_s=server.header_read_s,
+        body_read_s=server.body_read_s,
+        body_bytes_per_s_min=server.body_bytes_per_s_min,
+        idle_s=server.idle_s,
+        write_stall_s=server.write_stall_s,
+        connections_max=server.connections_max,
+        connections_per_address_max=server.connections_per_address_max,
+    )

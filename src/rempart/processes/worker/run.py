@@ -1,0 +1,126 @@
+"""The life of a worker: welcome, serving, and its ways to end (drained, stopped, or main is gone)."""
+
+import asyncio
+import signal
+import sys
+from typing import Any
+
+import uvloop
+
+from rempart.processes import messages
+from rempart.processes.arguments import Inherited, Link
+from rempart.processes.worker.build import Worker, build
+from rempart.runners import interface
+
+HEARTBEAT_S = 0.5
+LAST_WORDS_S = 1.0
+"""After main has died: time for error events to leave, well inside the 2 s in which the port must be free."""
+DRAIN_IDLE_S = 5.0
+
+
+async def run(arguments: list[str]) -> int:
+    """Serve until told to end; gives the exit code."""
+    inherited = Inherited(arguments)
+    link = Link()
+    welcome = await link.open(inherited.channel)
+    worker = build(welcome, link)
+    ending = _Ending()
+    link.listen(lambda message: _heard(worker, ending, message))
+    loop = asyncio.get_running_loop()
+    # The terminal's Ctrl-C reaches the whole group; main decides what it means.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, lambda: None)
+    async with asyncio.TaskGroup() as tasks:
+        serving = [
+            tasks.create_task(_beat(worker, link), name="heartbeat"),
+            tasks.create_task(_keep_pools(worker), name="pools"),
+        ]
+        await worker.server.serve(inherited.listeners)
+        link.send(messages.Ready())
+        await _until_end(worker, link, ending)
+        for task in serving:
+            task.cancel()
+    await worker.server.close()
+    await worker.pools.close()
+    link.send(messages.Drained())
+    link.close()
+    return 0
+
+
+class _Ending:
+    """How this worker was told to end."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.grace_s = 0.0
+        self.keeps_accepting = False
+
+
+def _heard(worker: Worker, ending: _Ending, message: Any) -> None:
+    match message:
+        case messages.Published():
+            worker.runners.published(message.generation, message.accepting, message.models)
+        case interface.SlotGranted() | interface.SlotRefused() | interface.SlotPlace():
+            worker.runners.receive(message)
+        case messages.Drain(grace_s=grace_s):
+            ending.grace_s = grace_s
+            ending.asked.set()
+        case messages.Stop(grace_s=grace_s):
+            ending.grace_s = grace_s
+            ending.keeps_accepting = True
+            ending.asked.set()
+        case messages.ReopenLog():
+            worker.log.reopen()
+
+
+async def _until_end(worker: Worker, link: Link, ending: _Ending) -> None:
+    """Wait for an order to end, or for main's death, and carry it out."""
+    asked = asyncio.create_task(ending.asked.wait())  # noqa: TID251 - both are awaited just below
+    orphaned = asyncio.create_task(link.closed.wait())  # noqa: TID251
+    try:
+        await asyncio.wait([asked, orphaned], return_when=asyncio.FIRST_COMPLETED)
+        if not link.closed.is_set():
+            stopping = _stop if ending.keeps_accepting else _drain
+            finishing = asyncio.create_task(stopping(worker, ending.grace_s))  # noqa: TID251
+            await asyncio.wait([finishing, orphaned], return_when=asyncio.FIRST_COMPLETED)
+            finishing.cancel()
+            await asyncio.wait([finishing])
+    finally:
+        asked.cancel()
+        orphaned.cancel()
+    worker.server.stop_accepting()
+    worker.entry.end_all()
+    await worker.server.drain(idle_s=0.0, grace_s=LAST_WORDS_S)
+
+
+async def _drain(worker: Worker, grace_s: float) -> None:
+    """A newer generation serves: finish what runs, idle connections as they come to their next answer."""
+    await worker.server.drain(idle_s=DRAIN_IDLE_S, grace_s=grace_s)
+
+
+async def _stop(worker: Worker, grace_s: float) -> None:
+    """The server shuts down: new requests are answered ``shutting_down`` while those in flight finish."""
+    try:
+        async with asyncio.timeout(grace_s):
+            while any(exchange.operation is None or not exchange.operation.is_quiet for exchange in worker.entry.exchanges):
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        return
+
+
+async def _beat(worker: Worker, link: Link) -> None:
+    while True:
+        link.send(messages.Heartbeat(in_flight=len(worker.entry.exchanges)))
+        await asyncio.sleep(HEARTBEAT_S)
+
+
+async def _keep_pools(worker: Worker) -> None:
+    """Close connections to replicas that are gone; every few seconds is soon enough."""
+    while True:
+        await asyncio.sleep(5.0)
+        await worker.pools.keep({replica.id for status in worker.runners.statuses.values() for replica in status.replicas})
+
+
+def main() -> int:
+    """Run a worker from ``python -m rempart.processes.worker``."""
+    return uvloop.run(run(sys.argv[1:]))
