@@ -199,4 +199,8 @@ UNCHANGEABLE: frozenset[str] = frozenset(
 )
 """Settings that a reload refuses to change: sockets and files that main holds open."""
 
+SECRETS: frozenset[str] = frozenset({"secrets.master_key", "models.api_key", "models.env"})
+"""Settings whose values never show, in errors, ``config show`` or the control API. A text among them may also
+come from a file: ``api_key_file = "/run/secrets/far"``, ``REMPART_SECRETS__MASTER_KEY_FILE``."""
+
 Json = dict[str, Any]
