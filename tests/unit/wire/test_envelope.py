@@ -4,11 +4,10 @@ import json
 from typing import Any
 
 import anthropic
-import httpx2
 import openai
 import pytest
 from anthropic.types.shared import ErrorResponse
-from openai import OpenAI
+from lab.official_clients import anthropic_reading, openai_reading
 
 from rempart.domain import errors
 from rempart.domain.errors import RempartError, every_error
@@ -116,17 +115,6 @@ def test_messages_errors_come_in_anthropics_words(
         ErrorResponse.model_validate(body)
 
 
-def openai_client(body: bytes) -> OpenAI:
-    def answer(_: Any) -> Any:
-        return httpx2.Response(200, content=body, headers={"content-type": "text/event-stream"})
-
-    return OpenAI(
-        api_key="k",
-        base_url="http://x/v1",
-        http_client=httpx2.Client(transport=httpx2.MockTransport(answer)),
-    )
-
-
 def test_the_openai_client_raises_on_an_error_in_the_stream() -> None:
     chunk = {
         "id": "a",
@@ -137,7 +125,7 @@ def test_the_openai_client_raises_on_an_error_in_the_stream() -> None:
     }
     body = b"data: " + json.dumps(chunk).encode() + b"\n\n"
     body += env.chat_error_event(error_of(errors.RunnerError), **STAMPS)
-    with openai_client(body) as client:
+    with openai_reading(body) as client:
         stream = client.chat.completions.create(model="m", messages=[], stream=True)
         assert next(stream).id == "a"
         with pytest.raises(openai.APIError, match="what was wrong") as caught:
@@ -159,15 +147,30 @@ def test_stream_errors_carry_the_envelope() -> None:
 def test_the_anthropic_client_raises_on_an_error_in_the_stream() -> None:
     body = env.messages_error_event(error_of(errors.Overloaded), **STAMPS)
 
-    def answer(_: Any) -> Any:
-        return httpx2.Response(200, content=body, headers={"content-type": "text/event-stream"})
-
-    with anthropic.Anthropic(
-        api_key="k",
-        base_url="http://x",
-        http_client=httpx2.Client(transport=httpx2.MockTransport(answer)),
-    ) as client:
+    with anthropic_reading(body) as client:
         stream = client.messages.create(model="m", max_tokens=1, messages=[], stream=True)
         with pytest.raises(anthropic.APIStatusError) as caught:
             next(iter(stream))
     assert caught.value.body["error"]["type"] == "overloaded_error"
+
+
+@pytest.mark.parametrize("cls", [errors.Overloaded, errors.InvalidApiKey, errors.ModelNotFound])
+def test_the_official_clients_raise_their_typed_exceptions(cls: type[RempartError]) -> None:
+    error = error_of(cls)
+    found = {name.decode(): value.decode() for name, value in env.headers(error)}
+    found["content-type"] = "application/json"
+    body = json.dumps(env.envelope(error, **STAMPS)).encode()
+    status = error.answer_status
+    with (
+        openai_reading(body, status=status, headers=found | {"x-request-id": "r-1"}) as client,
+        pytest.raises(openai.APIStatusError) as caught,
+    ):
+        client.models.list()
+    assert (caught.value.code, caught.value.request_id) == (error.code, "r-1")
+    body = json.dumps(env.messages_envelope(error, **STAMPS)).encode()
+    with (
+        anthropic_reading(body, status=env.messages_status(error), headers=found) as client,
+        pytest.raises(anthropic.APIStatusError) as failed,
+    ):
+        client.messages.create(model="m", max_tokens=1, messages=[])
+    assert failed.value.body["error"]["message"] == "what was wrong"
