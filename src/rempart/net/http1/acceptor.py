@@ -1,0 +1,130 @@
+"""Takes connections from listening sockets that other processes may share.
+
+Our own loop around ``accept`` instead of the event loop's server: uvloop treats a failed accept as
+the end of the listening socket, and both would take a whole backlog at once although another process
+may be idle.
+"""
+
+import asyncio
+import errno
+import socket
+import ssl as tls
+from collections.abc import Callable
+
+from rempart.net.http1.owner import TaskOwner
+
+_PAUSE_S = 0.5
+_NO_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Acceptor:
+    """Accepts one connection per wake-up, so that idle processes get their share.
+
+    Args:
+        sockets: listening; theirs from now on.
+        tls_context: when the connections speak TLS.
+        tasks: owns what is between accept and the protocol's ``connection_made``.
+        new_connection: makes the protocol for an address and port.
+        handshake_s: bound of a TLS handshake.
+        pending_max: connections that may be in their handshake; above, accepting pauses.
+
+    Attributes:
+        accepted: connections so far.
+        pauses: how often it paused because the process or machine had no descriptor or memory left.
+    """
+
+    __slots__ = (
+        "_handshake_s",
+        "_loop",
+        "_new_connection",
+        "_pause_timer",
+        "_pending",
+        "_pending_max",
+        "_sockets",
+        "_tasks",
+        "_tls",
+        "accepted",
+        "pauses",
+    )
+
+    def __init__(
+        self,
+        sockets: list[socket.socket],
+        tls_context: tls.SSLContext | None,
+        *,
+        tasks: TaskOwner,
+        new_connection: Callable[[str, int], asyncio.Protocol],
+        handshake_s: float,
+        pending_max: int,
+    ) -> None:
+        self._sockets = sockets
+        self._tls = tls_context
+        self._tasks = tasks
+        self._new_connection = new_connection
+        self._handshake_s = handshake_s
+        self._pending_max = pending_max
+        self._pending = 0
+        self._loop = asyncio.get_running_loop()
+        self._pause_timer: asyncio.TimerHandle | None = None
+        self.accepted = 0
+        self.pauses = 0
+
+    def start(self) -> None:
+        """Begins to accept, or goes on after a pause."""
+        self._pause_timer = None
+        for listener in self._sockets:
+            listener.setblocking(False)
+            self._loop.add_reader(listener.fileno(), self._accept, listener)
+
+    def stop(self) -> None:
+        """Closes the listening sockets of this process."""
+        if self._pause_timer is not None:
+            self._pause_timer.cancel()
+            self._pause_timer = None
+        sockets, self._sockets = self._sockets, []
+        for listener in sockets:
+            self._loop.remove_reader(listener.fileno())
+            listener.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            accepted, address = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # another process was faster, or the client has gone
+        except OSError as error:
+            if error.errno not in _NO_RESOURCES:
+                raise
+            self._pause()
+            return
+        self.accepted += 1
+        accepted.setblocking(False)
+        peer, port = "", 0
+        if accepted.family != socket.AF_UNIX:
+            peer, port = address[0], address[1]
+            # One chunk, one packet: without it a chunk waits for the acknowledgement of the last.
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._pending += 1
+        self._tasks.start(self._connect(accepted, peer, port))
+        if self._pending >= self._pending_max:
+            self._pause()
+
+    async def _connect(self, accepted: socket.socket, peer: str, port: int) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: self._new_connection(peer, port),
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._handshake_s if self._tls is not None else None,
+            )
+        except (OSError, tls.SSLError):
+            accepted.close()  # no handshake came out of it
+        finally:
+            self._pending -= 1
+
+    def _pause(self) -> None:
+        """A listening socket stays readable when accept fails: asking again at once would spin."""
+        if self._pause_timer is None:
+            self.pauses += 1
+            for listener in self._sockets:
+                self._loop.remove_reader(listener.fileno())
+            self._pause_timer = self._loop.call_later(_PAUSE_S, self.start)
