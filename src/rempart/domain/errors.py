@@ -52,7 +52,9 @@ class RempartError(Exception):
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     retry: ClassVar[Retry] = Retry.CLIENT_DECIDES
-    sentence: ClassVar[str] = "Something went wrong here. The request id finds it in the server's log."
+    sentence: ClassVar[str] = (
+        "Something went wrong here. The request id finds it in the server's log."
+    )
     shown: ClassVar[tuple[str, ...]] = ()
     """Keywords that go into ``details`` as they are."""
 
@@ -120,7 +122,9 @@ class MediaNotAllowed(_InvalidRequestError):
     """A prompt names a media address that this server does not fetch."""
 
     code, status = "media_not_allowed", 400
-    sentence = "Media must be given as data: URLs; found {found}. Send the content itself, base64-encoded."
+    sentence = (
+        "Media must be given as data: URLs; found {found}. Send the content itself, base64-encoded."
+    )
 
 
 class _AuthenticationError(RempartError):
@@ -131,7 +135,9 @@ class MissingApiKey(_AuthenticationError):
     """No key came with the request."""
 
     code = "missing_api_key"
-    sentence = "This address needs an API key. Send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'."
+    sentence = (
+        "This address needs an API key. Send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'."
+    )
 
 
 class InvalidApiKey(_AuthenticationError):
@@ -178,7 +184,9 @@ class AddressNotAllowed(_PermissionError):
     """The key may not be used from this address."""
 
     code = "address_not_allowed"
-    sentence = "The API key may not be used from this network address. Ask the operator to allow it."
+    sentence = (
+        "The API key may not be used from this network address. Ask the operator to allow it."
+    )
 
 
 class NotFound(_InvalidRequestError):
@@ -222,7 +230,9 @@ class UriTooLong(_InvalidRequestError):
     """The request's target is above the bound."""
 
     code, status = "invalid_request", 414
-    sentence = "The request's target is longer than {limit_bytes} bytes. Send parameters in the body."
+    sentence = (
+        "The request's target is longer than {limit_bytes} bytes. Send parameters in the body."
+    )
 
 
 class UnsupportedMediaType(_InvalidRequestError):
@@ -353,7 +363,9 @@ class DeadlineUnattainable(_OverloadedError):
 
     code = "deadline_unattainable"
     retry = Retry.AFTER_BUT_NOT_BY_ITSELF
-    sentence = "The answer could not come before the request's deadline. Allow more time, or try later."
+    sentence = (
+        "The answer could not come before the request's deadline. Allow more time, or try later."
+    )
 
 
 class ModelLoading(_OverloadedError):

@@ -7,7 +7,7 @@ from 112 bits on), and the pepper, kept outside any database, makes a stolen tab
 
 import hmac
 from collections.abc import Sequence
-from enum import Enum
+from enum import StrEnum
 from hashlib import blake2b
 
 import msgspec
@@ -17,7 +17,7 @@ SECRET_CHARACTERS_MIN = 32
 SECRET_CHARACTERS_MAX = 512
 
 
-class Scope(str, Enum):
+class Scope(StrEnum):
     """What a key may do."""
 
     INFERENCE = "inference"
@@ -57,7 +57,9 @@ ANONYMOUS = Principal(id="", scopes=frozenset())
 
 def digest_secret(pepper: bytes, secret: str) -> bytes:
     """The keyed digest of a secret, 32 bytes."""
-    return blake2b(secret.encode("utf-8", "surrogateescape"), key=pepper, digest_size=DIGEST_BYTES).digest()
+    return blake2b(
+        secret.encode("utf-8", "surrogateescape"), key=pepper, digest_size=DIGEST_BYTES
+    ).digest()
 
 
 def find_key(keys: Sequence[StoredKey], pepper: bytes, secret: str) -> StoredKey | None:

@@ -1,12 +1,12 @@
 """What is known of a model, its replicas and their states, as every process sees it."""
 
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 
-class RunnerState(str, Enum):
+class RunnerState(StrEnum):
     """Where a runner is in its life (the table of moves is ``runners/lifecycle.py``)."""
 
     STOPPED = "stopped"

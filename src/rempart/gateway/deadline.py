@@ -48,7 +48,9 @@ class Deadline:
         "_queue_s", "_silence_s", "_stream", "_task", "_total_s", "_tripped",
     )  # fmt: skip
 
-    def __init__(self, exchange: Exchange, clocks_by_model: dict[str, Clocks], read_s: float) -> None:
+    def __init__(
+        self, exchange: Exchange, clocks_by_model: dict[str, Clocks], read_s: float
+    ) -> None:
         self._exchange = exchange
         self._clocks_by_model = clocks_by_model
         self._loop = asyncio.get_running_loop()
@@ -72,15 +74,20 @@ class Deadline:
         self._arm()
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._handle is not None:
             self._handle.cancel()
         task, self._task = self._task, None
         self._exchange.reply.on_gone = None
-        if self._tripped is not None and task is not None and task.uncancel() <= self._cancelling:
-            if kind is not None and issubclass(kind, asyncio.CancelledError):
-                raise self._tripped from error
+        if self._tripped is None or task is None:
+            return
+        is_ours = task.uncancel() <= self._cancelling
+        if is_ours and kind is not None and issubclass(kind, asyncio.CancelledError):
+            raise self._tripped from error
 
     def begin_call(self, exchange: Exchange) -> None:
         """The call is known: set its clocks, which a client's ``X-Request-Timeout`` can only lower.
@@ -138,7 +145,9 @@ class Deadline:
         if exchange.is_queued:
             due = min(due, (exchange.started_s + self._queue_s, "queue", self._queue_s))
         if self._stream and exchange.first_chunk_s is None:
-            due = min(due, (exchange.started_s + self._first_token_s, "first_token", self._first_token_s))
+            due = min(
+                due, (exchange.started_s + self._first_token_s, "first_token", self._first_token_s)
+            )
         elif self._stream:
             due = min(due, (exchange.last_chunk_s + self._silence_s, "silence", self._silence_s))
         return due
@@ -166,5 +175,9 @@ def parse_timeout(value: bytes) -> float:
         reason=f"The header X-Request-Timeout must be a positive number of seconds up to {REQUEST_TIMEOUT_S_MAX:g}, "
         f"found {text[:40]!r}. Send for example 'X-Request-Timeout: 20'.",
         param="X-Request-Timeout",
-        details={"fields": [{"path": "X-Request-Timeout", "expected": "positive seconds", "found": text[:40]}]},
+        details={
+            "fields": [
+                {"path": "X-Request-Timeout", "expected": "positive seconds", "found": text[:40]}
+            ]
+        },
     )

@@ -16,7 +16,9 @@ from rempart.telemetry.metrics import Metrics
 class Entry:
     """What the HTTP server calls; knows every exchange under way, to end them at a shutdown."""
 
-    def __init__(self, *, way: Way, clock: Clock, ids: Ids, metrics: Metrics, log: Log, base_path: str) -> None:
+    def __init__(
+        self, *, way: Way, clock: Clock, ids: Ids, metrics: Metrics, log: Log, base_path: str
+    ) -> None:
         self._way = way
         self._clock = clock
         self._ids = ids
@@ -57,9 +59,17 @@ class Entry:
         error = refused(refusal)
         request_id = self._ids.uuid7()
         answer = error_answer(error, request_id, iso_utc(self._clock.wall()), is_messages=False)
-        headers = [*answer.headers, (b"x-request-id", request_id.encode()), (b"cache-control", b"private, no-store")]
+        headers = [
+            *answer.headers,
+            (b"x-request-id", request_id.encode()),
+            (b"cache-control", b"private, no-store"),
+        ]
         self._log.info(
-            "http_refused", id=request_id, status=refusal.status, reason=refusal.reason, address=refusal.peer
+            "http_refused",
+            id=request_id,
+            status=refusal.status,
+            reason=refusal.reason,
+            address=refusal.peer,
         )
         return headers, answer.body
 
@@ -75,15 +85,22 @@ def refused(refusal: Refusal) -> RempartError:
         case 408:
             return errors.RequestReadTimeout(reason=reason)
         case 413:
-            return errors.BodyTooLarge(message=f"The body is too large: {reason}. Send less at a time.")
+            return errors.BodyTooLarge(
+                message=f"The body is too large: {reason}. Send less at a time."
+            )
         case 414:
-            return errors.UriTooLong(message=f"The request's target is too long: {reason}. Send parameters in the body.")
+            return errors.UriTooLong(
+                message=f"The request's target is too long: {reason}. Send parameters in the body."
+            )
         case 431:
             return errors.HeadersTooLarge(reason=reason)
         case 501:
             return errors.NotImplementedHere(reason=reason)
         case 503:
-            return errors.Overloaded(message=f"The server has no room for another connection: {reason}. Try again after a moment.", retry_after_s=1.0)
+            return errors.Overloaded(
+                message=f"The server has no room for another connection: {reason}. Try again after a moment.",
+                retry_after_s=1.0,
+            )
         case 505:
             return errors.VersionNotSupported(found=reason)
         case _:

@@ -32,7 +32,10 @@ class ErrorAnswers:
         return None
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> bool:
         if error is None:
             return False
@@ -53,7 +56,9 @@ class ErrorAnswers:
             else:
                 exchange.last_bytes = shape.fail(error, exchange.request_id, timestamp)
             return
-        exchange.answer = error_answer(error, exchange.request_id, timestamp, is_messages=exchange.is_messages)
+        exchange.answer = error_answer(
+            error, exchange.request_id, timestamp, is_messages=exchange.is_messages
+        )
 
 
 def translate(error: BaseException, exchange: Exchange, on_bug: OnBug) -> RempartError:
@@ -70,7 +75,9 @@ def translate(error: BaseException, exchange: Exchange, on_bug: OnBug) -> Rempar
     return InternalError()
 
 
-def error_answer(error: RempartError, request_id: str, timestamp: str, *, is_messages: bool) -> Answer:
+def error_answer(
+    error: RempartError, request_id: str, timestamp: str, *, is_messages: bool
+) -> Answer:
     """The answer for an error, in OpenAI's or Anthropic's shape."""
     if is_messages:
         document = envelope.messages_envelope(error, request_id=request_id, timestamp=timestamp)

@@ -101,7 +101,13 @@ class Answer:
 
     __slots__ = ("body", "headers", "status")
 
-    def __init__(self, status: int, body: bytes, content_type: bytes = JSON_TYPE, headers: Headers | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        body: bytes,
+        content_type: bytes = JSON_TYPE,
+        headers: Headers | None = None,
+    ) -> None:
         self.status = status
         self.body = body
         self.headers: Headers = [(b"content-type", content_type), *(headers or ())]
@@ -110,10 +116,15 @@ class Answer:
 class Operation(Protocol):
     """One endpoint: what it needs of a request, and the call or answer it makes of it."""
 
-    name: str
-    """In records, metrics and logs."""
-    is_quiet: bool
-    """Probes: their log lines are written at debug level only."""
+    @property
+    def name(self) -> str:
+        """In records, metrics and logs."""
+        ...
+
+    @property
+    def is_quiet(self) -> bool:
+        """For probes: their log lines are written at debug level only."""
+        ...
 
     async def prepare(self, exchange: "Exchange") -> Call | None:
         """Read and check the request; gives the call for a runner, or None after setting ``exchange.answer``."""
@@ -175,10 +186,39 @@ class Exchange:
     """One HTTP request with its answer under way. Times are monotonic seconds."""
 
     __slots__ = (
-        "answer", "bytes_in", "call", "clock", "deadline", "end_reason", "error", "extra_headers", "failed_replicas",
-        "first_chunk_s", "grant", "id", "ignored_fields", "is_queued", "is_recorded", "last_bytes", "last_write_s", "model_label",
-        "operation", "principal", "queue_s", "replica", "reply", "request", "request_id", "route",
-        "runner_may_run", "started_s", "last_chunk_s", "ticket", "timestamp", "traceparent", "tracestate",
+        "answer",
+        "bytes_in",
+        "call",
+        "clock",
+        "deadline",
+        "end_reason",
+        "error",
+        "extra_headers",
+        "failed_replicas",
+        "first_chunk_s",
+        "grant",
+        "id",
+        "ignored_fields",
+        "is_queued",
+        "is_recorded",
+        "last_bytes",
+        "last_chunk_s",
+        "last_write_s",
+        "model_label",
+        "operation",
+        "principal",
+        "queue_s",
+        "replica",
+        "reply",
+        "request",
+        "request_id",
+        "route",
+        "runner_may_run",
+        "started_s",
+        "ticket",
+        "timestamp",
+        "traceparent",
+        "tracestate",
     )  # fmt: skip
 
     def __init__(self, request: Request, reply: Reply, clock: Clock) -> None:
@@ -242,7 +282,12 @@ class Exchange:
             if self.is_messages:
                 headers.append((b"request-id", request_id))
         if self.ignored_fields:
-            headers.append((b"x-rempart-ignored-fields", ", ".join(self.ignored_fields)[:1024].encode("latin-1", "replace")))
+            headers.append(
+                (
+                    b"x-rempart-ignored-fields",
+                    ", ".join(self.ignored_fields)[:1024].encode("latin-1", "replace"),
+                )
+            )
         headers += self.extra_headers
         return headers
 
@@ -265,7 +310,9 @@ class Exchange:
         if reply.is_started:
             reply.end(self.last_bytes)
         elif self.answer is not None:
-            reply.send(self.answer.status, [*self.answer.headers, *self.common_headers()], self.answer.body)
+            reply.send(
+                self.answer.status, [*self.answer.headers, *self.common_headers()], self.answer.body
+            )
         else:
             reply.abort()
 

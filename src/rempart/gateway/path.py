@@ -10,17 +10,16 @@ from typing import Protocol
 from rempart.base.ids import Ids
 from rempart.domain.errors import MethodNotAllowed, NotFound, ShuttingDown
 from rempart.domain.models import Replica
+from rempart.gateway.admission.step import Admission
 from rempart.gateway.attempts import attempts
+from rempart.gateway.authentication.step import Authentication
 from rempart.gateway.deadline import Clocks, Deadline
 from rempart.gateway.error_answers import ErrorAnswers, OnBug
 from rempart.gateway.exchange import Exchange, Operation, Route
 from rempart.gateway.keep_alive import KeepAlive
 from rempart.gateway.record import FanOut, Recorded
-from rempart.gateway.request_id import identify
-
-from rempart.gateway.admission.step import Admission
-from rempart.gateway.authentication.step import Authentication
 from rempart.gateway.relay.step import Relay
+from rempart.gateway.request_id import identify
 
 
 class Routes(Protocol):
@@ -75,7 +74,11 @@ class Way:
         """Serve one exchange. Raises nothing but a cancellation from outside."""
         identify(exchange, self._ids)  # 1
         deadline = Deadline(exchange, self._clocks, self._read_s)
-        async with Recorded(exchange, self._fan_out), ErrorAnswers(exchange, self._on_bug), deadline:  # 11, 2, 3
+        async with (
+            Recorded(exchange, self._fan_out),
+            ErrorAnswers(exchange, self._on_bug),
+            deadline,
+        ):  # 11, 2, 3
             self._find_route(exchange)
             self._authentication.step(exchange)  # 4
             operation = self._operation(exchange)
@@ -102,8 +105,9 @@ class Way:
             allowed = self._routes.allowed(request.path)
             if not allowed:
                 raise NotFound(path=request.path[:256])
-            exchange.extra_headers.append((b"allow", ", ".join(allowed).encode()))
-            raise MethodNotAllowed(path=request.path[:256], method=request.method[:32], allowed=", ".join(allowed))
+            raise MethodNotAllowed(
+                path=request.path[:256], method=request.method[:32], allowed=", ".join(allowed)
+            )
         if not exchange.operation.is_quiet and not self._is_accepting():
             raise ShuttingDown(retry_after_s=1.0)
         return exchange.operation
@@ -112,5 +116,3 @@ class Way:
         call = exchange.call
         assert call is not None  # noqa: S101 - set by serve
         await self._relay.deliver(exchange, replica, is_runner=self._is_runner(call.model))
-
-

@@ -28,7 +28,10 @@ class Recorded:
         return None
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         exchange = self._exchange
         operation = exchange.operation
@@ -44,7 +47,11 @@ def build(exchange: Exchange) -> RequestRecord:
     if reply.is_gone and error is None:
         error = ClientClosed()
     if error is not None:
-        status, code = (499, error.code) if isinstance(error, ClientClosed) else (error.answer_status, error.code)
+        status, code = (
+            (499, error.code)
+            if isinstance(error, ClientClosed)
+            else (error.answer_status, error.code)
+        )
         if exchange.answer is not None and not isinstance(error, ClientClosed):
             status = exchange.answer.status
     else:
@@ -69,7 +76,9 @@ def build(exchange: Exchange) -> RequestRecord:
         prompt_tokens=shape.prompt_tokens if shape is not None else None,
         completion_tokens=completion_tokens,
         queue_ms=_ms(exchange.queue_s),
-        ttft_ms=_ms(exchange.first_chunk_s - exchange.started_s) if exchange.first_chunk_s is not None else None,
+        ttft_ms=_ms(exchange.first_chunk_s - exchange.started_s)
+        if exchange.first_chunk_s is not None
+        else None,
         duration_ms=round((now - exchange.started_s) * 1000, 2),
         bytes_in=exchange.bytes_in,
         bytes_out=reply.bytes_sent + waiting,

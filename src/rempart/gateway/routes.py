@@ -30,14 +30,35 @@ def table(operations: dict[str, Operation], *, metrics_open: bool) -> list[Route
         Route(path="/metrics", methods=READ, scope=metrics_scope, operation=operations["metrics"]),
         Route(path="/v1/models", methods=READ, scope=inference, operation=operations["models"]),
         Route(path="/v1/models/{id}", methods=READ, scope=inference, operation=operations["model"]),
-        Route(path="/v1/chat/completions", methods=POST, scope=inference, operation=operations["chat"]),
-        Route(path="/v1/completions", methods=POST, scope=inference, operation=operations["completions"]),
-        Route(path="/v1/embeddings", methods=POST, scope=inference, operation=operations["embeddings"]),
+        Route(
+            path="/v1/chat/completions", methods=POST, scope=inference, operation=operations["chat"]
+        ),
+        Route(
+            path="/v1/completions",
+            methods=POST,
+            scope=inference,
+            operation=operations["completions"],
+        ),
+        Route(
+            path="/v1/embeddings", methods=POST, scope=inference, operation=operations["embeddings"]
+        ),
         Route(path="/v1/rerank", methods=POST, scope=inference, operation=operations["rerank"]),
-        Route(path="/v1/responses", methods=POST, scope=inference, operation=operations["responses"]),
-        Route(path="/v1/responses/input_tokens", methods=POST, scope=inference, operation=operations["responses_input_tokens"]),
+        Route(
+            path="/v1/responses", methods=POST, scope=inference, operation=operations["responses"]
+        ),
+        Route(
+            path="/v1/responses/input_tokens",
+            methods=POST,
+            scope=inference,
+            operation=operations["responses_input_tokens"],
+        ),
         Route(path="/v1/messages", methods=POST, scope=inference, operation=operations["messages"]),
-        Route(path="/v1/messages/count_tokens", methods=POST, scope=inference, operation=operations["messages_count_tokens"]),
+        Route(
+            path="/v1/messages/count_tokens",
+            methods=POST,
+            scope=inference,
+            operation=operations["messages_count_tokens"],
+        ),
         Route(path="/v1/tokenize", methods=POST, scope=inference, operation=operations["tokenize"]),
     ]
 
@@ -73,4 +94,8 @@ class RouteTable:
         rows = self._exact.get(path)
         if rows is not None:
             return rows
-        return [route for prefix, route in self._prefixes if path.startswith(prefix) and len(path) > len(prefix)]
+        return [
+            route
+            for prefix, route in self._prefixes
+            if path.startswith(prefix) and len(path) > len(prefix)
+        ]

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from rempart.processes import messages
@@ -18,7 +19,9 @@ class Inherited:
         parser.add_argument("--listen", default="")
         parsed = parser.parse_args(arguments)
         self.channel = socket.socket(fileno=parsed.channel)
-        self.listeners = [socket.socket(fileno=int(number)) for number in parsed.listen.split(",") if number]
+        self.listeners = [
+            socket.socket(fileno=int(number)) for number in parsed.listen.split(",") if number
+        ]
         for listener in self.listeners:
             listener.setblocking(False)
             listener.set_inheritable(False)
@@ -34,11 +37,13 @@ class Link:
 
     def __init__(self) -> None:
         self.welcome: asyncio.Future[messages.Welcome] = asyncio.get_running_loop().create_future()
-        self.closed = asyncio.Event()
+        self.is_closed = False
+        self.on_closed: Callable[[], None] = lambda: None
+        """Called once when main is gone."""
         self._early: list[Any] = []
         self._on_message: Any = None
         self._channel: Channel[Any] = Channel(
-            messages.FromMain, on_message=self._heard, on_closed=self.closed.set
+            messages.FromMain, on_message=self._heard, on_closed=self._closed
         )
 
     async def open(self, end: socket.socket) -> messages.Welcome:
@@ -60,6 +65,14 @@ class Link:
     def close(self) -> None:
         """Close this end."""
         self._channel.close()
+
+    def _closed(self) -> None:
+        self.is_closed = True
+        if not self.welcome.done():
+            self.welcome.set_exception(
+                ConnectionError("main ended before it welcomed this process")
+            )
+        self.on_closed()
 
     def _heard(self, message: Any) -> None:
         if isinstance(message, messages.Welcome):

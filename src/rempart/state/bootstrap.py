@@ -56,9 +56,13 @@ def load_pepper(data_dir: Path, master_key: str) -> bytes:
         found = secrets.token_bytes(PEPPER_BYTES)
         write_private(path, found.hex() + "\n")
     except ValueError as error:
-        raise BootstrapError(f"{path} must hold {PEPPER_BYTES} bytes in hexadecimal; restore it from a backup.") from error
+        raise BootstrapError(
+            f"{path} must hold {PEPPER_BYTES} bytes in hexadecimal; restore it from a backup."
+        ) from error
     if len(found) != PEPPER_BYTES:
-        raise BootstrapError(f"{path} must hold {PEPPER_BYTES} bytes in hexadecimal; restore it from a backup.")
+        raise BootstrapError(
+            f"{path} must hold {PEPPER_BYTES} bytes in hexadecimal; restore it from a backup."
+        )
     return found
 
 
@@ -119,7 +123,11 @@ def _stored(pepper: bytes, secret: str) -> StoredKey:
 
 
 def _check(secret: str, where: str) -> None:
-    if not SECRET_CHARACTERS_MIN <= len(secret) <= SECRET_CHARACTERS_MAX or not secret.isprintable() or " " in secret:
+    if (
+        not SECRET_CHARACTERS_MIN <= len(secret) <= SECRET_CHARACTERS_MAX
+        or not secret.isprintable()
+        or " " in secret
+    ):
         raise BootstrapError(
             f"{where} must be {SECRET_CHARACTERS_MIN} to {SECRET_CHARACTERS_MAX} printable characters without "
             f"spaces, found {len(secret)} characters. Set a longer random text, or unset it to have one made."

@@ -41,9 +41,13 @@ class Cells:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._index: dict[str, int] = {}
         self._names = os.open(
-            folder / f"{process_id}.names", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+            folder / f"{process_id}.names",
+            os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
+            0o600,
         )
-        descriptor = os.open(folder / f"{process_id}.cells", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            folder / f"{process_id}.cells", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
         try:
             os.ftruncate(descriptor, SERIES_COUNT_MAX * 8)
             self._map = mmap.mmap(descriptor, SERIES_COUNT_MAX * 8)

@@ -50,7 +50,9 @@ def _read_one(index: int) -> Gpu:
         memory_total_bytes=memory.total if memory is not None else None,
         memory_used_bytes=memory.used if memory is not None else None,
         utilization_percent=float(rates.gpu) if rates is not None else None,
-        temperature_celsius=_optional(lambda: float(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU))),
+        temperature_celsius=_optional(
+            lambda: float(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU))
+        ),
     )
 
 

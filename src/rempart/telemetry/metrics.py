@@ -32,20 +32,74 @@ class Metric(NamedTuple):
 
 
 TABLE: tuple[Metric, ...] = (
-    Metric("rempart_requests_total", Kind.COUNTER, ("operation", "model", "status"), "Requests that ended, by operation, model and status; unknown models count under model=\"\"."),
-    Metric("rempart_errors_total", Kind.COUNTER, ("code",), "Error answers and error events, by code."),
-    Metric("rempart_tokens_total", Kind.COUNTER, ("model", "kind"), "Tokens, kind prompt or completion, of requests that ended."),
-    Metric("rempart_wasted_tokens_total", Kind.COUNTER, ("model",), "Completion tokens that runners made for requests that were cancelled."),
-    Metric("rempart_request_duration_seconds", Kind.HISTOGRAM, ("operation", "model"), "From received to last byte."),
-    Metric("rempart_time_to_first_token_seconds", Kind.HISTOGRAM, ("model",), "From received to the first chunk of the answer."),
+    Metric(
+        "rempart_requests_total",
+        Kind.COUNTER,
+        ("operation", "model", "status"),
+        'Requests that ended, by operation, model and status; unknown models count under model="".',
+    ),
+    Metric(
+        "rempart_errors_total", Kind.COUNTER, ("code",), "Error answers and error events, by code."
+    ),
+    Metric(
+        "rempart_tokens_total",
+        Kind.COUNTER,
+        ("model", "kind"),
+        "Tokens, kind prompt or completion, of requests that ended.",
+    ),
+    Metric(
+        "rempart_wasted_tokens_total",
+        Kind.COUNTER,
+        ("model",),
+        "Completion tokens that runners made for requests that were cancelled.",
+    ),
+    Metric(
+        "rempart_request_duration_seconds",
+        Kind.HISTOGRAM,
+        ("operation", "model"),
+        "From received to last byte.",
+    ),
+    Metric(
+        "rempart_time_to_first_token_seconds",
+        Kind.HISTOGRAM,
+        ("model",),
+        "From received to the first chunk of the answer.",
+    ),
     Metric("rempart_queue_seconds", Kind.HISTOGRAM, ("model",), "Time spent waiting for a slot."),
     Metric("rempart_requests_in_flight", Kind.GAUGE, (), "Requests that are being served."),
-    Metric("rempart_response_bytes_total", Kind.COUNTER, ("operation",), "Bytes of answers, headers left out."),
-    Metric("rempart_http_refused_total", Kind.COUNTER, ("status",), "Requests refused by the HTTP layer, before any operation."),
-    Metric("rempart_log_lines_dropped_total", Kind.COUNTER, (), "Log lines that could not be written."),
-    Metric("rempart_runner_restarts_total", Kind.COUNTER, ("model",), "Times a runner ended without having been asked to."),
-    Metric("rempart_worker_restarts_total", Kind.COUNTER, ("process",), "Gateway and control processes replaced after they died."),
-    Metric("rempart_series_dropped_total", Kind.COUNTER, (), "Series that found no room in a process's cells."),
+    Metric(
+        "rempart_response_bytes_total",
+        Kind.COUNTER,
+        ("operation",),
+        "Bytes of answers, headers left out.",
+    ),
+    Metric(
+        "rempart_http_refused_total",
+        Kind.COUNTER,
+        ("status",),
+        "Requests refused by the HTTP layer, before any operation.",
+    ),
+    Metric(
+        "rempart_log_lines_dropped_total", Kind.COUNTER, (), "Log lines that could not be written."
+    ),
+    Metric(
+        "rempart_runner_restarts_total",
+        Kind.COUNTER,
+        ("model",),
+        "Times a runner ended without having been asked to.",
+    ),
+    Metric(
+        "rempart_worker_restarts_total",
+        Kind.COUNTER,
+        ("process",),
+        "Gateway and control processes replaced after they died.",
+    ),
+    Metric(
+        "rempart_series_dropped_total",
+        Kind.COUNTER,
+        (),
+        "Series that found no room in a process's cells.",
+    ),
 )
 BY_NAME = {metric.name: metric for metric in TABLE}
 GAUGES = frozenset(metric.name for metric in TABLE if metric.kind is Kind.GAUGE)
@@ -55,7 +109,9 @@ def series(name: str, labels: tuple[str, ...], values: tuple[str, ...]) -> str:
     """The text form ``name{label="value"}`` under which a cell is kept and exposed."""
     if not labels:
         return name
-    inner = ",".join(f'{label}="{_escape(value)}"' for label, value in zip(labels, values, strict=True))
+    inner = ",".join(
+        f'{label}="{_escape(value)}"' for label, value in zip(labels, values, strict=True)
+    )
     return f"{name}{{{inner}}}"
 
 
@@ -100,7 +156,9 @@ class Histogram:
         if positions is None:
             bounds = [*(f"{bound:g}" for bound in DURATION_BUCKETS_S), "+Inf"]
             positions = [
-                self._cells.cell(series(f"{self._name}_bucket", (*self._labels, "le"), (*values, bound)))
+                self._cells.cell(
+                    series(f"{self._name}_bucket", (*self._labels, "le"), (*values, bound))
+                )
                 for bound in bounds
             ]
             positions.append(self._cells.cell(series(f"{self._name}_sum", self._labels, values)))

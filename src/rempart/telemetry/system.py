@@ -56,7 +56,9 @@ def _share(total: int, used: int) -> dict[str, float]:
     }
 
 
-def sample(data_dir: Path, now: float, gpus: list[Gpu] | None = None, gpu_error: str = "") -> SystemSample:
+def sample(
+    data_dir: Path, now: float, gpus: list[Gpu] | None = None, gpu_error: str = ""
+) -> SystemSample:
     """Look at the machine; takes under a millisecond, GPUs left out."""
     memory = psutil.virtual_memory()
     disk = shutil.disk_usage(data_dir)

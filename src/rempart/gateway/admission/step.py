@@ -63,7 +63,9 @@ class _Unbounded:
         open_replicas = [replica for replica in self._status.replicas if replica.id not in failed]
         if not open_replicas:
             raise errors.ModelUnavailable(
-                model=self._status.name, reason=self._status.reason or "none of its addresses answers", retry_after_s=1.0
+                model=self._status.name,
+                reason=self._status.reason or "none of its addresses answers",
+                retry_after_s=1.0,
             )
         replica = min(open_replicas, key=lambda one: outstanding.get(one.id, 0))
         outstanding[replica.id] = outstanding.get(replica.id, 0) + 1
@@ -115,7 +117,10 @@ class _Granted:
         return answer.replica
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._give_back()
 
@@ -136,7 +141,9 @@ def refusal(answer: SlotRefused, model: str, exchange: Exchange) -> RempartError
     retry_after_s = answer.retry_after_s or 1.0
     match answer.code:
         case "overloaded":
-            return errors.Overloaded(waiting=answer.waiting, waiting_max=answer.waiting_max, retry_after_s=retry_after_s)
+            return errors.Overloaded(
+                waiting=answer.waiting, waiting_max=answer.waiting_max, retry_after_s=retry_after_s
+            )
         case "model_loading":
             return errors.ModelLoading(model=model, retry_after_s=retry_after_s)
         case "model_not_found":
@@ -148,6 +155,6 @@ def refusal(answer: SlotRefused, model: str, exchange: Exchange) -> RempartError
             limit_s = deadline.queue_until_s - exchange.started_s if deadline is not None else 0.0
             return errors.TimedOut(clock="queue", limit_s=round(limit_s, 3))
         case _:
-            return errors.ModelUnavailable(model=model, reason=answer.reason, retry_after_s=retry_after_s)
-
-
+            return errors.ModelUnavailable(
+                model=model, reason=answer.reason, retry_after_s=retry_after_s
+            )

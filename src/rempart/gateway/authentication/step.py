@@ -66,4 +66,8 @@ class Authentication:
         if exchange.principal is not ANONYMOUS:
             return True
         secret = presented_secret(exchange)
-        return secret is not None and len(secret) <= SECRET_CHARACTERS_MAX and self._find_key(secret) is not None
+        return (
+            secret is not None
+            and len(secret) <= SECRET_CHARACTERS_MAX
+            and self._find_key(secret) is not None
+        )

@@ -97,7 +97,10 @@ class Observer:
             self._see_timings(timings)
 
     def _see_usage(self, usage: dict[str, Any]) -> None:
-        for name, field in (("prompt_tokens", "prompt_tokens"), ("completion_tokens", "completion_tokens")):
+        for name, field in (
+            ("prompt_tokens", "prompt_tokens"),
+            ("completion_tokens", "completion_tokens"),
+        ):
             count = usage.get(field)
             if isinstance(count, int):
                 setattr(self, name, count)
@@ -197,7 +200,11 @@ class PassedStream(Observer):
         """A document from a server that does not stream, as a stream of one chunk."""
         document = self.decode(body)
         self.see(document)
-        chunk = {**document, "object": str(document.get("object", "chat.completion")) + ".chunk", "choices": []}
+        chunk = {
+            **document,
+            "object": str(document.get("object", "chat.completion")) + ".chunk",
+            "choices": [],
+        }
         for choice in document.get("choices") or ():
             self.chunk_count += 1
             chunk["choices"].append({**choice, "delta": choice.get("message", {})})
@@ -213,7 +220,9 @@ class AssembledDocument(Observer):
     content_type = JSON_TYPE
     is_stream = False
 
-    def __init__(self, assembler: Assembler, *, is_runner: bool, default_id: str, created: int) -> None:
+    def __init__(
+        self, assembler: Assembler, *, is_runner: bool, default_id: str, created: int
+    ) -> None:
         super().__init__(is_runner=is_runner)
         self._assembler = assembler
         self._default_id = default_id
@@ -228,7 +237,11 @@ class AssembledDocument(Observer):
     def finish(self) -> bytes:
         """The document."""
         self.require_end()
-        return encode_json(self.turn(self._assembler.document(default_id=self._default_id, default_created=self._created)))
+        return encode_json(
+            self.turn(
+                self._assembler.document(default_id=self._default_id, default_created=self._created)
+            )
+        )
 
     def whole(self, body: bytes) -> bytes:
         """A document from a server that does not stream."""
@@ -260,7 +273,11 @@ class ConvertedStream(Observer):
     """Chat chunks turned into another protocol's events."""
 
     def __init__(
-        self, converter: Converter, fail: Callable[[RempartError, str, str], bytes], *, is_runner: bool
+        self,
+        converter: Converter,
+        fail: Callable[[RempartError, str, str], bytes],
+        *,
+        is_runner: bool,
     ) -> None:
         super().__init__(is_runner=is_runner)
         self._converter = converter
@@ -279,7 +296,10 @@ class ConvertedStream(Observer):
         """A document from a server that does not stream, as one chunk."""
         document = self.decode(body)
         self.see(document)
-        choices = [{**choice, "delta": choice.get("message", {})} for choice in document.get("choices") or ()]
+        choices = [
+            {**choice, "delta": choice.get("message", {})}
+            for choice in document.get("choices") or ()
+        ]
         return self._converter.feed({**document, "choices": choices}) + self.finish()
 
     def fail(self, error: RempartError, request_id: str, timestamp: str) -> bytes:

@@ -34,7 +34,9 @@ class ChatCompletions(Generation):
         faults = chat_request.validate_chat(document)
         if faults:
             raise invalid_fields(faults)
-        keep_known_fields(exchange, document, chat_request.KNOWN_FIELDS_CHAT, self.extra_fields(status))
+        keep_known_fields(
+            exchange, document, chat_request.KNOWN_FIELDS_CHAT, self.extra_fields(status)
+        )
         stream = document.get("stream") is True
         shape: Shape
         is_runner = status.kind in RUNNER_KINDS
@@ -52,4 +54,6 @@ class ChatCompletions(Generation):
                 created=int(exchange.clock.wall().timestamp()),
             )
         for_runner(document, status)
-        return Call(model=status.name, endpoint=ENDPOINT, stream=stream, document=document, shape=shape)
+        return Call(
+            model=status.name, endpoint=ENDPOINT, stream=stream, document=document, shape=shape
+        )

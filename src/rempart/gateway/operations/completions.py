@@ -34,7 +34,9 @@ class Completions(Generation):
         faults = chat_request.validate_completion(document)
         if faults:
             raise invalid_fields(faults)
-        keep_known_fields(exchange, document, chat_request.KNOWN_FIELDS_COMPLETIONS, self.extra_fields(status))
+        keep_known_fields(
+            exchange, document, chat_request.KNOWN_FIELDS_COMPLETIONS, self.extra_fields(status)
+        )
         stream = document.get("stream") is True
         shape: Shape
         is_runner = status.kind in RUNNER_KINDS
@@ -48,4 +50,6 @@ class Completions(Generation):
                 created=int(exchange.clock.wall().timestamp()),
             )
         for_runner(document, status, takes_tools=False)
-        return Call(model=status.name, endpoint=ENDPOINT, stream=stream, document=document, shape=shape)
+        return Call(
+            model=status.name, endpoint=ENDPOINT, stream=stream, document=document, shape=shape
+        )

@@ -6,7 +6,12 @@ from typing import Any
 
 from rempart.gateway.exchange import Call, Exchange
 from rempart.gateway.operations.answers import WholeDocument
-from rempart.gateway.operations.generation import RUNNER_KINDS, Generation, keep_known_fields, require_endpoint
+from rempart.gateway.operations.generation import (
+    RUNNER_KINDS,
+    Generation,
+    keep_known_fields,
+    require_endpoint,
+)
 from rempart.gateway.validation.body import invalid_fields, read_object
 
 Faults = Callable[[dict[str, Any]], Any]

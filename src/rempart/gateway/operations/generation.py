@@ -79,7 +79,9 @@ def keep_known_fields(
         return
     unknown, refused = chat_request.split_fields(document, known, extras)
     if refused:
-        raise invalid_fields((name, "absent: it would touch other clients' requests", "a value") for name in refused)
+        raise invalid_fields(
+            (name, "absent: it would touch other clients' requests", "a value") for name in refused
+        )
     for name in unknown:
         del document[name]
     exchange.ignored_fields = [name[:64] for name in unknown][:32]
@@ -123,5 +125,7 @@ def require_loaded(status: ModelStatus) -> None:
     """
     if not status.replicas:
         raise ModelUnavailable(
-            model=status.name, reason=f"it is {status.state.value}, and is not loaded to count", retry_after_s=1.0
+            model=status.name,
+            reason=f"it is {status.state.value}, and is not loaded to count",
+            retry_after_s=1.0,
         )

@@ -42,7 +42,8 @@ class Readiness:
         """See ``Operation``."""
         reasons = [] if self.models.is_accepting else ["the server is shutting down"]
         reasons += [
-            f"model {status.name}: {status.state.value}" + (f" ({status.reason})" if status.reason else "")
+            f"model {status.name}: {status.state.value}"
+            + (f" ({status.reason})" if status.reason else "")
             for status in self.models.statuses.values()
             if status.preload and status.state is not RunnerState.READY
         ]
@@ -144,10 +145,17 @@ def judge(statuses: list[ModelStatus], *, is_accepting: bool) -> tuple[str, list
         reasons.append("the server is shutting down")
     for status in statuses:
         if status.state in (RunnerState.FAILED, RunnerState.BACKOFF):
-            reasons.append(f"model {status.name}: {status.state.value}" + (f" ({status.reason})" if status.reason else ""))
+            reasons.append(
+                f"model {status.name}: {status.state.value}"
+                + (f" ({status.reason})" if status.reason else "")
+            )
         elif status.preload and status.state is not RunnerState.READY:
             reasons.append(f"model {status.name}: {status.state.value}")
-    usable = [s for s in statuses if s.state in (RunnerState.READY, RunnerState.STOPPED, RunnerState.STARTING)]
+    usable = [
+        s
+        for s in statuses
+        if s.state in (RunnerState.READY, RunnerState.STOPPED, RunnerState.STARTING)
+    ]
     if not is_accepting or (statuses and not usable):
         return "unhealthy", reasons
     return ("degraded" if reasons else "healthy"), reasons
@@ -160,5 +168,8 @@ def model_entry(status: ModelStatus) -> dict[str, Any]:
         "state": status.state.value,
         "memory_bytes": status.memory_bytes,
         "slots": {"total": status.slots, "busy": status.slots_busy},
-        "queue": {"waiting": status.waiting, "predicted_wait_seconds": round(status.predicted_wait_s, 3)},
+        "queue": {
+            "waiting": status.waiting,
+            "predicted_wait_seconds": round(status.predicted_wait_s, 3),
+        },
     }

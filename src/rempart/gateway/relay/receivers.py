@@ -10,14 +10,16 @@ from typing import Protocol
 
 from rempart.domain.errors import RempartError, RunnerError
 from rempart.gateway.exchange import Answer, Exchange, ReplicaFailed, Shape
-from rempart.gateway.relay.failures import from_answer, lost
+from rempart.gateway.replicas.failures import from_answer, lost
 from rempart.net.http1.client import ClientCall
 from rempart.net.http1.messages import Headers
 from rempart.wire.sse import EventSplitter, EventTooLarge
 
 ERROR_BODY_BYTES_MAX = 64 * 1024
 DOCUMENT_BYTES_MAX = 64 * 1024 * 1024
-PASSED_HEADERS = frozenset({b"content-type", b"content-disposition", b"location", b"content-language"})
+PASSED_HEADERS = frozenset(
+    {b"content-type", b"content-disposition", b"location", b"content-language"}
+)
 
 
 class Receiver(Protocol):
@@ -78,7 +80,9 @@ class _Base:
 
     def _refused(self, headers: Headers) -> None:
         assert self._error_body is not None  # noqa: S101 - asked before
-        error = from_answer(self._status, headers, bytes(self._error_body), is_runner=self.is_runner)
+        error = from_answer(
+            self._status, headers, bytes(self._error_body), is_runner=self.is_runner
+        )
         is_retryable = error.answer_status >= 500 and not self.exchange.reply.is_started
         self._done(ReplicaFailed(error) if is_retryable else error)
 

@@ -4,47 +4,16 @@ from urllib.parse import quote
 
 from rempart.domain.models import Replica
 from rempart.gateway.exchange import Call, Exchange, ReplicaFailed, encode_json
-from rempart.gateway.relay.failures import lost
 from rempart.gateway.relay.receivers import EventReceiver, PassthroughReceiver
-from rempart.net.http1.client import Pool
+from rempart.gateway.replicas.failures import lost
+from rempart.gateway.replicas.pools import Pools
 from rempart.net.http1.errors import ConnectFailed
 from rempart.net.http1.messages import Headers
 from rempart.runners.interface import GRANT_HEADER
 
-POOLS_MAX = 1024
-"""Addresses with kept connections; restarted runners have new ones, so old pools go first."""
-
-
-class Pools:
-    """Connections to replicas, one pool per replica."""
-
-    def __init__(self) -> None:
-        self._pools: dict[str, Pool] = {}
-        self._retired: list[Pool] = []
-
-    def pool(self, replica: Replica) -> Pool:
-        """The pool of a replica."""
-        pool = self._pools.get(replica.id)
-        if pool is None:
-            if len(self._pools) >= POOLS_MAX:
-                self._retired.append(self._pools.pop(next(iter(self._pools))))
-            pool = self._pools[replica.id] = Pool(replica.url)
-        return pool
-
-    async def keep(self, replica_ids: set[str]) -> None:
-        """Close the pools of replicas that are gone."""
-        for replica_id in [one for one in self._pools if one not in replica_ids]:
-            self._retired.append(self._pools.pop(replica_id))
-        while self._retired:
-            await self._retired.pop().close()
-
-    async def close(self) -> None:
-        """Close all."""
-        await self.keep(set())
-
 
 class Relay:
-    """The step; ``runner_kinds`` of ours are told from servers of others in error codes."""
+    """The step; one object per worker."""
 
     def __init__(self, pools: Pools) -> None:
         self._pools = pools
@@ -66,7 +35,11 @@ class Relay:
         path = call.endpoint if call.shape is None else replica.base_path + call.endpoint
         try:
             sent = await self._pools.pool(replica).call(
-                call.method.encode(), quote(path, safe="/?&=%:@!$'()*+,;~-._").encode(), _headers(exchange, call, replica), _body(call, replica), receiver
+                call.method.encode(),
+                quote(path, safe="/?&=%:@!$'()*+,;~-._").encode(),
+                _headers(exchange, call, replica),
+                _body(call, replica),
+                receiver,
             )
         except ConnectFailed as error:
             raise ReplicaFailed(lost(error, is_runner=is_runner)) from error

@@ -9,6 +9,7 @@ from rempart.domain.errors import (
     BodyTooLarge,
     InvalidJson,
     InvalidRequest,
+    MalformedRequest,
     ModelNotFound,
     RequestReadTimeout,
     UnsupportedMediaType,
@@ -33,6 +34,8 @@ async def read_bytes(exchange: Exchange, bytes_max: int) -> bytes:
         raise BodyTooLarge(limit_bytes=bytes_max) from error
     except http_errors.BodyTooSlow as error:
         raise RequestReadTimeout(reason=str(error)) from error
+    except http_errors.BodyMalformed as error:
+        raise MalformedRequest(reason=str(error)) from error
     exchange.bytes_in = len(body)
     return body
 
@@ -44,7 +47,10 @@ async def read_object(exchange: Exchange, bytes_max: int) -> dict[str, Any]:
         UnsupportedMediaType, BodyTooLarge, RequestReadTimeout, InvalidJson.
     """
     content_type = exchange.request.header(b"content-type")
-    if content_type is not None and content_type.partition(b";")[0].strip().lower() not in (b"application/json", b""):
+    if content_type is not None and content_type.partition(b";")[0].strip().lower() not in (
+        b"application/json",
+        b"",
+    ):
         raise UnsupportedMediaType(found=content_type[:80].decode("latin-1"))
     body = await read_bytes(exchange, bytes_max)
     try:
@@ -83,12 +89,18 @@ def take_model(
 
 def _listed(models: Iterable[str]) -> str:
     names = list(models)
-    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "") if names else "none is configured"
+    return (
+        ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+        if names
+        else "none is configured"
+    )
 
 
 def invalid_fields(faults: Iterable[tuple[str, str, str]]) -> InvalidRequest:
     """One error for all wrong fields, each with path, expectation and finding."""
-    fields = [{"path": path, "expected": expected, "found": found} for path, expected, found in faults]
+    fields = [
+        {"path": path, "expected": expected, "found": found} for path, expected, found in faults
+    ]
     first = fields[0]
     more = f" ({len(fields) - 1} more in details.fields)" if len(fields) > 1 else ""
     return InvalidRequest(

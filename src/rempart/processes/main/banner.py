@@ -5,16 +5,18 @@ import shlex
 from rempart.state.bootstrap import AdminKey
 
 
-def ready_lines(address: str, control_address: str, model: str, admin: AdminKey, log_file: str) -> list[str]:
+def ready_lines(
+    address: str, control_address: str, model: str, admin: AdminKey, log_file: str
+) -> list[str]:
     """A few tidy lines for the console.
 
     The key itself is shown once, at the start that made it; afterwards the command reads it from its
     file, so that it stands in no scroll-back and still works.
     """
     if admin.file is None:
-        header = "-H \"Authorization: Bearer $REMPART_ADMIN_KEY\""
+        header = '-H "Authorization: Bearer $REMPART_ADMIN_KEY"'
     else:
-        header = f"-H \"Authorization: Bearer $(cat {shlex.quote(str(admin.file))})\""
+        header = f'-H "Authorization: Bearer $(cat {shlex.quote(str(admin.file))})"'
     body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello in French."}}]}}'
     lines = [
         "",
@@ -23,7 +25,9 @@ def ready_lines(address: str, control_address: str, model: str, admin: AdminKey,
         f"  Log                {log_file or 'console only'}",
     ]
     if admin.is_new:
-        lines.append(f"  Admin key          {admin.secret.reveal()}   (kept in {admin.file}; not shown again)")
+        lines.append(
+            f"  Admin key          {admin.secret.reveal()}   (kept in {admin.file}; not shown again)"
+        )
     if model:
         lines += [
             "",

@@ -49,14 +49,20 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
         self._channel: Channel[Any] = Channel(
-            messages.ToMain, on_message=lambda message: on_message(self, message), on_closed=lambda: None
+            messages.ToMain,
+            on_message=lambda message: on_message(self, message),
+            on_closed=lambda: None,
         )
 
-    async def start(self, listeners: Sequence[socket.socket], welcome: "messages.Welcome", now: float) -> None:
+    async def start(
+        self, listeners: Sequence[socket.socket], welcome: "messages.Welcome", now: float
+    ) -> None:
         """Exec the process and give it its welcome."""
         ours, theirs = socket.socketpair()
         descriptors = [theirs.fileno(), *(listener.fileno() for listener in listeners)]
-        environment = {name: value for name, value in os.environ.items() if name not in HIDDEN_FROM_CHILDREN}
+        environment = {
+            name: value for name, value in os.environ.items() if name not in HIDDEN_FROM_CHILDREN
+        }
         try:
             # A blocking fork and exec of a few milliseconds, once per child: simpler than a thread, and
             # the parent-death signal would follow a thread's end.

@@ -118,7 +118,9 @@ class Children:
             if child.generation >= self.generation:
                 continue
             if child.is_draining:
-                self._log.warning("worker_ended", name=child.name, reason="a third generation starts")
+                self._log.warning(
+                    "worker_ended", name=child.name, reason="a third generation starts"
+                )
                 child.signal(signal.SIGKILL)
             child.is_draining = True
             child.send(messages.Drain(grace_s=grace_s))
@@ -181,7 +183,9 @@ class Children:
             now = self._clock.now()
             for child in self.workers():
                 if child.is_ready and now - child.last_sign_s > self._heartbeat_s:
-                    self._log.error("worker_silent", name=child.name, silent_s=round(now - child.last_sign_s, 1))
+                    self._log.error(
+                        "worker_silent", name=child.name, silent_s=round(now - child.last_sign_s, 1)
+                    )
                     child.signal(signal.SIGKILL)
 
     async def _start_worker(self) -> None:
@@ -227,11 +231,17 @@ class Children:
         if self.is_stopping or child.is_draining:
             self._log.info("process_ended", name=child.name, status=status)
             return
-        pause_s = 0.0 if lived_s > STABLE_S else min(RESPAWN_LONGEST_S, 2 * self._pause_s.get(role, RESPAWN_FIRST_S / 2))
+        pause_s = (
+            0.0
+            if lived_s > STABLE_S
+            else min(RESPAWN_LONGEST_S, 2 * self._pause_s.get(role, RESPAWN_FIRST_S / 2))
+        )
         self._pause_s[role] = pause_s
         self._metrics.worker_restarts.add(1, role)
         self._log.error("process_died", name=child.name, status=status, replaced_in_s=pause_s)
         try:
             self._replacements.put_nowait((self._clock.now() + pause_s, role))
-        except asyncio.QueueFull:  # cannot be: each replacement comes from one death of few children
+        except (
+            asyncio.QueueFull
+        ):  # cannot be: each replacement comes from one death of few children
             self._log.error("process_not_replaced", name=child.name)

@@ -17,14 +17,22 @@ class ControlRequests:
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._inbox: asyncio.Queue[tuple[Ask, Callable[[Answer], None]]] = asyncio.Queue(maxsize=WAITING_MAX)
+        self._inbox: asyncio.Queue[tuple[Ask, Callable[[Answer], None]]] = asyncio.Queue(
+            maxsize=WAITING_MAX
+        )
 
     def ask(self, ask: Ask, answer: Callable[[Answer], None]) -> None:
         """Take a request; ``answer`` is called once, later."""
         try:
             self._inbox.put_nowait((ask, answer))
         except asyncio.QueueFull:
-            answer(Answer(number=ask.number, error_code="overloaded", reason="too many requests of control are under way"))
+            answer(
+                Answer(
+                    number=ask.number,
+                    error_code="overloaded",
+                    reason="too many requests of control are under way",
+                )
+            )
 
     async def run(self) -> None:
         """Serve until cancelled."""

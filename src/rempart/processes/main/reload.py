@@ -36,9 +36,13 @@ async def resolve(serve_file: Path) -> tuple[Settings, bytes]:
     except TimeoutError as error:
         process.kill()
         await process.wait()
-        raise ReloadRefused(f"the configuration could not be resolved within {RESOLVE_S_MAX:g} s") from error
+        raise ReloadRefused(
+            f"the configuration could not be resolved within {RESOLVE_S_MAX:g} s"
+        ) from error
     if process.returncode != 0:
-        raise ReloadRefused(errors.decode(errors="replace").strip() or "the configuration has errors")
+        raise ReloadRefused(
+            errors.decode(errors="replace").strip() or "the configuration has errors"
+        )
     return msgspec.json.decode(output, type=Settings), output
 
 

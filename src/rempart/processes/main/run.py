@@ -67,7 +67,9 @@ class Main:
         metrics_dir = run_dir / "metrics"
         shutil.rmtree(metrics_dir, ignore_errors=True)
         self._metrics = Metrics(Cells(metrics_dir, "main"))
-        self._log_path = Path(self._settings.logs.file).absolute() if self._settings.logs.file else None
+        self._log_path = (
+            Path(self._settings.logs.file).absolute() if self._settings.logs.file else None
+        )
         if self._log_path is not None:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
         self._log = Log(
@@ -87,7 +89,9 @@ class Main:
             sockets.listen_unix(self._data_dir / "control.sock"),
         ]
         self._pepper = bootstrap.load_pepper(self._data_dir, self._settings.secrets.master_key)
-        self._admin = bootstrap.load_admin_key(self._data_dir, self._pepper, environment.get(bootstrap.ADMIN_KEY_VARIABLE))
+        self._admin = bootstrap.load_admin_key(
+            self._data_dir, self._pepper, environment.get(bootstrap.ADMIN_KEY_VARIABLE)
+        )
         self._started_at_s = clock.now()
         self._supervisor = Supervisor(
             settings=self._settings,
@@ -128,7 +132,9 @@ class Main:
             workers=self._settings.server.workers,
             models=[model.name for model in self._settings.models],
             descriptors_max=self._descriptor_count,
-            connections_max=min(self._settings.server.connections_max, (self._descriptor_count - 64) // 2),
+            connections_max=min(
+                self._settings.server.connections_max, (self._descriptor_count - 64) // 2
+            ),
         )
         async with asyncio.TaskGroup() as tasks:
             running = [
@@ -169,7 +175,10 @@ class Main:
             pepper=self._pepper,
             keys=[self._admin.stored],
             started_at_s=self._started_at_s,
-            addresses=[sockets.address_text(listener) for listener in (self._data_listeners[0], self._control_listeners[0])],
+            addresses=[
+                sockets.address_text(listener)
+                for listener in (self._data_listeners[0], self._control_listeners[0])
+            ],
         )
 
     # What children say
@@ -181,12 +190,17 @@ class Main:
                 self._log.debug("process_ready", name=child.name, pid=child.pid)
                 self._announce()
             case interface.SlotWanted():
-                self._supervisor.slot_wanted(child.number, message.ticket, message.model, message.deadline_s)
+                self._supervisor.slot_wanted(
+                    child.number, message.ticket, message.model, message.deadline_s
+                )
             case interface.SlotLeft():
                 self._supervisor.slot_left(child.number, message.ticket)
             case interface.SlotReleased():
                 self._supervisor.slot_released(
-                    child.number, message.ticket, cancelled=message.cancelled, settle_s=message.settle_s
+                    child.number,
+                    message.ticket,
+                    cancelled=message.cancelled,
+                    settle_s=message.settle_s,
                 )
             case interface.EnsureReady():
                 self._supervisor.ensure_ready(message.model)
@@ -202,7 +216,9 @@ class Main:
         self._announce()
 
     def _published(self) -> messages.Published:
-        return messages.Published(generation=self._generation, accepting=self._accepting, models=self._statuses)
+        return messages.Published(
+            generation=self._generation, accepting=self._accepting, models=self._statuses
+        )
 
     def _deliver(self, worker: int, message: Any) -> None:
         child = self._children.alive.get(worker)
@@ -227,7 +243,11 @@ class Main:
         """Say once that the server is ready: workers serve, and what is preloaded is loaded."""
         if self._is_announced or not self._children.newest_is_ready():
             return
-        waiting = [status for status in self._statuses if status.preload and status.state is not RunnerState.READY]
+        waiting = [
+            status
+            for status in self._statuses
+            if status.preload and status.state is not RunnerState.READY
+        ]
         if waiting or (not self._statuses and self._settings.models):
             return
         self._is_announced = True
@@ -276,14 +296,18 @@ class Main:
             try:
                 await self._reload_once()
             except reload.ReloadRefused as refused:
-                self._log.error("reload_refused", reason=str(refused), kept="the configuration as it was")
+                self._log.error(
+                    "reload_refused", reason=str(refused), kept="the configuration as it was"
+                )
             self._manager.say("READY=1")
 
     async def _reload_once(self) -> None:
         settings, document = await reload.resolve(self._run_dir / "serve.json")
         different = reload.unchangeable_differences(self._settings, settings)
         if different:
-            raise reload.ReloadRefused(f"{', '.join(different)} cannot change while the server runs; restart it")
+            raise reload.ReloadRefused(
+                f"{', '.join(different)} cannot change while the server runs; restart it"
+            )
         before = (self._settings, self._settings_json)
         self._settings, self._settings_json = settings, document
         self._supervisor.replace(settings)
@@ -302,7 +326,11 @@ class Main:
     async def _upkeep(self) -> None:
         next_sign_s = 0.0
         while True:
-            await asyncio.sleep(UPKEEP_S if self._manager.watchdog_s is None else min(UPKEEP_S, self._manager.watchdog_s))
+            await asyncio.sleep(
+                UPKEEP_S
+                if self._manager.watchdog_s is None
+                else min(UPKEEP_S, self._manager.watchdog_s)
+            )
             if self._manager.watchdog_s is not None and self._clock.now() >= next_sign_s:
                 next_sign_s = self._clock.now() + self._manager.watchdog_s
                 self._manager.say("WATCHDOG=1")

@@ -25,7 +25,9 @@ def listen_tcp(host: str, port: int, setting: str) -> socket.socket:
         family, kind, protocol, _, address = infos[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise BindError(f"{setting}: {host!r} is not an address of this machine: {error}.") from error
+        raise BindError(
+            f"{setting}: {host!r} is not an address of this machine: {error}."
+        ) from error
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -49,7 +51,9 @@ def listen_unix(path: Path, mode: int = 0o600) -> socket.socket:
         BindError: the path is too long or the folder cannot be written.
     """
     if len(os.fsencode(path)) > UNIX_PATH_BYTES_MAX:
-        raise BindError(f"the socket path {path} is longer than {UNIX_PATH_BYTES_MAX} bytes. Use a shorter --data-dir.")
+        raise BindError(
+            f"the socket path {path} is longer than {UNIX_PATH_BYTES_MAX} bytes. Use a shorter --data-dir."
+        )
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path.unlink(missing_ok=True)

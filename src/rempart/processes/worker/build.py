@@ -24,13 +24,14 @@ from rempart.gateway.operations.health import Health, Probe, Readiness
 from rempart.gateway.operations.messages import CountTokens, Messages
 from rempart.gateway.operations.metrics import ShowMetrics
 from rempart.gateway.operations.models import ListModels, ShowModel
-from rempart.gateway.operations.openapi import OpenApi, openapi_document
+from rempart.gateway.operations.openapi import OpenApi
 from rempart.gateway.operations.preflight import Preflight
 from rempart.gateway.operations.responses import InputTokens, Responses
-from rempart.gateway.operations.tokenize import Tokenize, TokenCounter
+from rempart.gateway.operations.tokenize import TokenCounter, Tokenize
 from rempart.gateway.path import Way
 from rempart.gateway.record import fan_out_to
-from rempart.gateway.relay.step import Pools, Relay
+from rempart.gateway.relay.step import Relay
+from rempart.gateway.replicas.pools import Pools
 from rempart.gateway.routes import RouteTable, table
 from rempart.net.http1.server import Server, ServerLimits
 from rempart.processes.arguments import Link
@@ -42,6 +43,7 @@ from rempart.telemetry.logs import Log
 from rempart.telemetry.metrics import Metrics
 from rempart.wire import chat_request
 from rempart.wire.docs_page import docs_page
+from rempart.wire.openapi import openapi_document
 
 LOOPBACK = ("127.", "::1", "localhost")
 
@@ -82,7 +84,9 @@ def build(welcome: Welcome, link: Link) -> Worker:
     created = int(clock.wall().timestamp())
     shared: dict[str, Any] = {"models": runners, "settings": settings}
     counter = TokenCounter(pools=pools, **shared)
-    detail = settings.health.detail or ("all" if settings.server.host.startswith(LOOPBACK) else "key")
+    detail = settings.health.detail or (
+        "all" if settings.server.host.startswith(LOOPBACK) else "key"
+    )
     operations: dict[str, Operation] = {
         "livez": Probe(),
         "readyz": Readiness(models=runners),
@@ -130,10 +134,21 @@ def build(welcome: Welcome, link: Link) -> Worker:
         )
         for route in settings.routes
     ]
-    document = openapi_document(settings.server.base_path, custom)
-    operations["openapi"] = OpenApi(body=msgspec.json.encode(document), content_type=b"application/json")
-    operations["docs"] = OpenApi(name="docs", body=docs_page(document), content_type=b"text/html; charset=utf-8", is_page=True)
-    routes = RouteTable([*table(operations, metrics_open=settings.health.metrics_open), *custom], Preflight())
+    document = openapi_document(
+        settings.server.base_path, [(route.path, route.methods) for route in custom]
+    )
+    operations["openapi"] = OpenApi(
+        body=msgspec.json.encode(document), content_type=b"application/json"
+    )
+    operations["docs"] = OpenApi(
+        name="docs",
+        body=docs_page(document),
+        content_type=b"text/html; charset=utf-8",
+        is_page=True,
+    )
+    routes = RouteTable(
+        [*table(operations, metrics_open=settings.health.metrics_open), *custom], Preflight()
+    )
     kinds = {model.name: model.kind for model in settings.models}
     way = Way(
         ids=ids,
@@ -143,12 +158,16 @@ def build(welcome: Welcome, link: Link) -> Worker:
         relay=Relay(pools),
         fan_out=fan_out_to(metrics, log),
         on_bug=_bugs_to(log),
-        clocks={model.name: clocks_of(settings.deadline, model.deadline) for model in settings.models},
+        clocks={
+            model.name: clocks_of(settings.deadline, model.deadline) for model in settings.models
+        },
         read_s=settings.deadline.total_s,
         is_runner=lambda model: kinds.get(model, "") in RUNNER_KINDS,
         is_accepting=lambda: runners.is_accepting,
     )
-    entry = Entry(way=way, clock=clock, ids=ids, metrics=metrics, log=log, base_path=settings.server.base_path)
+    entry = Entry(
+        way=way, clock=clock, ids=ids, metrics=metrics, log=log, base_path=settings.server.base_path
+    )
     server = Server(
         entry.handle,
         limits=_limits(settings),
@@ -156,7 +175,14 @@ def build(welcome: Welcome, link: Link) -> Worker:
         on_refused=entry.on_refused,
     )
     return Worker(
-        settings=settings, log=log, metrics=metrics, runners=runners, pools=pools, entry=entry, server=server, routes=routes
+        settings=settings,
+        log=log,
+        metrics=metrics,
+        runners=runners,
+        pools=pools,
+        entry=entry,
+        server=server,
+        routes=routes,
     )
 
 
@@ -171,7 +197,13 @@ class _Keys:
 
 def _bugs_to(log: Log) -> Any:
     def on_bug(exchange: Exchange, trace: str) -> None:
-        log.error("bug", id=exchange.id, request_id=exchange.request_id, traceback=trace[-8000:], pid=os.getpid())
+        log.error(
+            "bug",
+            id=exchange.id,
+            request_id=exchange.request_id,
+            traceback=trace[-8000:],
+            pid=os.getpid(),
+        )
 
     return on_bug
 

@@ -3,6 +3,8 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Any
 
 import uvloop
@@ -25,6 +27,7 @@ async def run(arguments: list[str]) -> int:
     welcome = await link.open(inherited.channel)
     worker = build(welcome, link)
     ending = _Ending()
+    link.on_closed = ending.main_is_gone
     link.listen(lambda message: _heard(worker, ending, message))
     loop = asyncio.get_running_loop()
     # The terminal's Ctrl-C reaches the whole group; main decides what it means.
@@ -37,7 +40,7 @@ async def run(arguments: list[str]) -> int:
         ]
         await worker.server.serve(inherited.listeners)
         link.send(messages.Ready())
-        await _until_end(worker, link, ending)
+        await _until_end(worker, ending)
         for task in serving:
             task.cancel()
     await worker.server.close()
@@ -48,12 +51,34 @@ async def run(arguments: list[str]) -> int:
 
 
 class _Ending:
-    """How this worker was told to end."""
+    """How this worker was told to end; main's death is an order too."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.grace_s = 0.0
         self.keeps_accepting = False
+        self.is_main_gone = False
+        self._patience: asyncio.Timeout | None = None
+
+    def order(self, grace_s: float, *, keeps_accepting: bool) -> None:
+        """Main wants this worker to end."""
+        self.grace_s = grace_s
+        self.keeps_accepting = keeps_accepting
+        self.asked.set()
+
+    def main_is_gone(self) -> None:
+        """Nobody will restart what fails from here on: end now, also in the middle of a drain."""
+        self.is_main_gone = True
+        self.asked.set()
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(asyncio.get_running_loop().time())
+
+    async def patiently(self, ending: Awaitable[None]) -> None:
+        """Await a slow way to end, unless main is gone."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0 if self.is_main_gone else None) as self._patience:
+                await ending
+        self._patience = None
 
 
 def _heard(worker: Worker, ending: _Ending, message: Any) -> None:
@@ -63,31 +88,18 @@ def _heard(worker: Worker, ending: _Ending, message: Any) -> None:
         case interface.SlotGranted() | interface.SlotRefused() | interface.SlotPlace():
             worker.runners.receive(message)
         case messages.Drain(grace_s=grace_s):
-            ending.grace_s = grace_s
-            ending.asked.set()
+            ending.order(grace_s, keeps_accepting=False)
         case messages.Stop(grace_s=grace_s):
-            ending.grace_s = grace_s
-            ending.keeps_accepting = True
-            ending.asked.set()
+            ending.order(grace_s, keeps_accepting=True)
         case messages.ReopenLog():
             worker.log.reopen()
 
 
-async def _until_end(worker: Worker, link: Link, ending: _Ending) -> None:
+async def _until_end(worker: Worker, ending: _Ending) -> None:
     """Wait for an order to end, or for main's death, and carry it out."""
-    asked = asyncio.create_task(ending.asked.wait())  # noqa: TID251 - both are awaited just below
-    orphaned = asyncio.create_task(link.closed.wait())  # noqa: TID251
-    try:
-        await asyncio.wait([asked, orphaned], return_when=asyncio.FIRST_COMPLETED)
-        if not link.closed.is_set():
-            stopping = _stop if ending.keeps_accepting else _drain
-            finishing = asyncio.create_task(stopping(worker, ending.grace_s))  # noqa: TID251
-            await asyncio.wait([finishing, orphaned], return_when=asyncio.FIRST_COMPLETED)
-            finishing.cancel()
-            await asyncio.wait([finishing])
-    finally:
-        asked.cancel()
-        orphaned.cancel()
+    await ending.asked.wait()
+    stopping = _stop if ending.keeps_accepting else _drain
+    await ending.patiently(stopping(worker, ending.grace_s))
     worker.server.stop_accepting()
     worker.entry.end_all()
     await worker.server.drain(idle_s=0.0, grace_s=LAST_WORDS_S)
@@ -102,7 +114,10 @@ async def _stop(worker: Worker, grace_s: float) -> None:
     """The server shuts down: new requests are answered ``shutting_down`` while those in flight finish."""
     try:
         async with asyncio.timeout(grace_s):
-            while any(exchange.operation is None or not exchange.operation.is_quiet for exchange in worker.entry.exchanges):
+            while any(
+                exchange.operation is None or not exchange.operation.is_quiet
+                for exchange in worker.entry.exchanges
+            ):
                 await asyncio.sleep(0.05)
     except TimeoutError:
         return
@@ -118,7 +133,13 @@ async def _keep_pools(worker: Worker) -> None:
     """Close connections to replicas that are gone; every few seconds is soon enough."""
     while True:
         await asyncio.sleep(5.0)
-        await worker.pools.keep({replica.id for status in worker.runners.statuses.values() for replica in status.replicas})
+        await worker.pools.keep(
+            {
+                replica.id
+                for status in worker.runners.statuses.values()
+                for replica in status.replicas
+            }
+        )
 
 
 def main() -> int:

@@ -22,7 +22,9 @@ def from_answer(status: int, headers: Headers, body: bytes, *, is_runner: bool) 
             prompt_tokens=detail.get("n_prompt_tokens", "more"),
         )
     if 400 <= status < 500 and status not in (401, 403):
-        error = UpstreamError(upstream_status=status, message=text or reason, retry_after_s=_retry_after_s(headers))
+        error = UpstreamError(
+            upstream_status=status, message=text or reason, retry_after_s=_retry_after_s(headers)
+        )
         error.param = detail["param"] if isinstance(detail.get("param"), str) else None
         return error
     # 401 and 403 speak of our key at the upstream, which the client can do nothing about.
@@ -46,7 +48,9 @@ def _read(body: bytes) -> tuple[str, dict[str, Any]]:
     detail = document.get("error", document.get("detail", document.get("message", "")))
     if isinstance(detail, dict):
         return str(detail.get("message", ""))[:REASON_CHARACTERS_MAX], detail
-    return (detail if isinstance(detail, str) else msgspec.json.encode(detail).decode())[:REASON_CHARACTERS_MAX], {}
+    return (detail if isinstance(detail, str) else msgspec.json.encode(detail).decode())[
+        :REASON_CHARACTERS_MAX
+    ], {}
 
 
 def _retry_after_s(headers: Headers) -> float | None:

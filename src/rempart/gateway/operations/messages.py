@@ -1,0 +1,80 @@
+"""POST /v1/messages and /v1/messages/count_tokens: Anthropic's protocol, served by chat."""
+
+from dataclasses import dataclass
+
+from rempart.domain.errors import RempartError
+from rempart.gateway.exchange import Answer, Call, Exchange, Shape, encode_json
+from rempart.gateway.operations.answers import ConvertedDocument, ConvertedStream
+from rempart.gateway.operations.chat import ENDPOINT
+from rempart.gateway.operations.generation import (
+    RUNNER_KINDS,
+    Generation,
+    for_runner,
+    require_endpoint,
+)
+from rempart.gateway.operations.tokenize import TokenCounter
+from rempart.gateway.validation.body import invalid_fields, read_object
+from rempart.wire import envelope, messages
+from rempart.wire.chat import ChatAssembler
+
+
+@dataclass(frozen=True, kw_only=True)
+class Messages(Generation):
+    """A message, streamed and not."""
+
+    name: str = "messages"
+    is_quiet: bool = False
+
+    async def prepare(self, exchange: Exchange) -> Call:
+        """See ``Operation``."""
+        document = await read_object(exchange, self.settings.server.body_bytes_max)
+        status = self.status_for(exchange, document)
+        require_endpoint(status, ENDPOINT)
+        try:
+            chat = messages.chat_request(document, extras=self.extra_fields(status))
+        except messages.ConversionError as error:
+            raise invalid_fields(error.fields) from error
+        stream = document.get("stream") is True
+        is_runner = status.kind in RUNNER_KINDS
+        message_id = f"msg_{exchange.id.replace('-', '')}"
+        shape: Shape
+        if stream:
+            shape = ConvertedStream(
+                messages.MessagesStream(message_id=message_id, model=status.name),
+                _fail,
+                is_runner=is_runner,
+            )
+        else:
+            shape = ConvertedDocument(
+                ChatAssembler(),
+                lambda answer: messages.message_document(answer, model=status.name),
+                is_runner=is_runner,
+                default_id=message_id,
+                created=0,
+            )
+        for_runner(chat, status)
+        return Call(model=status.name, endpoint=ENDPOINT, stream=stream, document=chat, shape=shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountTokens(Generation):
+    """The tokens that a message's prompt would have, counted by the model's own tokenizer and template."""
+
+    counter: TokenCounter
+    name: str = "messages_count_tokens"
+    is_quiet: bool = False
+
+    async def prepare(self, exchange: Exchange) -> None:
+        """See ``Operation``."""
+        document = await read_object(exchange, self.settings.server.body_bytes_max)
+        status = self.status_for(exchange, document)
+        try:
+            chat = messages.chat_request(document, is_max_tokens_required=False)
+        except messages.ConversionError as error:
+            raise invalid_fields(error.fields) from error
+        count = await self.counter.count_chat(exchange, status, chat)
+        exchange.answer = Answer(200, encode_json(messages.count_tokens_document(count)))
+
+
+def _fail(error: RempartError, request_id: str, timestamp: str) -> bytes:
+    return envelope.messages_error_event(error, request_id=request_id, timestamp=timestamp)

@@ -1,0 +1,94 @@
+"""POST /v1/responses and /v1/responses/input_tokens: stateless, served by chat."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rempart.domain.errors import RempartError
+from rempart.gateway.exchange import Answer, Call, Exchange, Shape, encode_json
+from rempart.gateway.operations.answers import ConvertedDocument, ConvertedStream
+from rempart.gateway.operations.chat import ENDPOINT
+from rempart.gateway.operations.generation import (
+    RUNNER_KINDS,
+    Generation,
+    for_runner,
+    require_endpoint,
+)
+from rempart.gateway.operations.tokenize import TokenCounter
+from rempart.gateway.validation.body import invalid_fields, read_object
+from rempart.wire import responses
+from rempart.wire.chat import ChatAssembler
+
+
+@dataclass(frozen=True, kw_only=True)
+class Responses(Generation):
+    """A response, streamed and not."""
+
+    name: str = "responses"
+    is_quiet: bool = False
+
+    async def prepare(self, exchange: Exchange) -> Call:
+        """See ``Operation``."""
+        document = await read_object(exchange, self.settings.server.body_bytes_max)
+        status = self.status_for(exchange, document)
+        require_endpoint(status, ENDPOINT)
+        try:
+            chat = responses.chat_request(document)
+        except responses.ConversionError as error:
+            raise invalid_fields(error.fields) from error
+        stream = document.get("stream") is True
+        is_runner = status.kind in RUNNER_KINDS
+        response_id = f"resp_{exchange.id.replace('-', '')}"
+        created = int(exchange.clock.wall().timestamp())
+        shape: Shape
+        if stream:
+            converter = responses.ResponsesStream(
+                document, id=response_id, created=created, model=status.name
+            )
+            shape = ConvertedStream(converter, _fail_in(converter), is_runner=is_runner)
+        else:
+            shape = ConvertedDocument(
+                ChatAssembler(),
+                lambda answer: responses.response_document(
+                    answer, request=document, id=response_id, created=created, model=status.name
+                ),
+                is_runner=is_runner,
+                default_id=response_id,
+                created=created,
+            )
+        for_runner(chat, status)
+        return Call(model=status.name, endpoint=ENDPOINT, stream=stream, document=chat, shape=shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputTokens(Generation):
+    """The tokens that a response's prompt would have."""
+
+    counter: TokenCounter
+    name: str = "responses_input_tokens"
+    is_quiet: bool = False
+
+    async def prepare(self, exchange: Exchange) -> None:
+        """See ``Operation``."""
+        document = await read_object(exchange, self.settings.server.body_bytes_max)
+        status = self.status_for(exchange, document)
+        try:
+            chat = responses.chat_request(document)
+        except responses.ConversionError as error:
+            raise invalid_fields(error.fields) from error
+        count = await self.counter.count_chat(exchange, status, chat)
+        exchange.answer = Answer(
+            200, encode_json({"object": "response.input_tokens", "input_tokens": count})
+        )
+
+
+def _fail_in(converter: responses.ResponsesStream) -> Callable[[RempartError, str, str], bytes]:
+    def fail(error: RempartError, request_id: str, timestamp: str) -> bytes:
+        more = {
+            "request_id": request_id,
+            "timestamp": timestamp,
+            "type": error.type,
+            "details": error.details,
+        }
+        return converter.fail(error.code, error.message, more)
+
+    return fail
