@@ -38,18 +38,19 @@ define environment
 	fi; \
 	$(call say,$(1): $$("$$python" --version)); \
 	"$$python" -m venv $(1); \
-	$(1)/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/build.txt; \
+	$(1)/bin/python -m pip install --quiet $(LOCKED) -r requirements/build.txt; \
 	mkdir -p $(1)/.stamps; touch $@
 endef
 
 # $(call install,FOLDER,SET): the locked set, no file without its hash, nothing compiled. uv takes 1 s where
 # pip takes 13 s (local.txt, two cores), but it does not read pip's configuration: where only that
-# leads to packages, pip does the same work.
+# leads to packages, pip does the same work. A set is whole, so nothing is looked for beyond it.
+LOCKED := --no-deps --require-hashes --only-binary :all:
 define install
 	@$(call say,$(1): requirements/$(2).txt); \
-	$(1)/bin/uv pip install --python $(1)/bin/python --require-hashes --only-binary :all: -r requirements/$(2).txt \
+	$(1)/bin/uv pip install --python $(1)/bin/python $(LOCKED) -r requirements/$(2).txt \
 	|| { $(call say,uv could not; the same with pip); \
-	     $(1)/bin/python -m pip install --require-hashes --only-binary :all: -r requirements/$(2).txt; }
+	     $(1)/bin/python -m pip install $(LOCKED) -r requirements/$(2).txt; }
 	@touch $@
 endef
 
