@@ -57,6 +57,7 @@ class ClientConnection(asyncio.Protocol):
         "_keeps_alive",
         "_new_head",
         "_on_closed",
+        "_on_data",
         "_on_free",
         "_on_stale",
         "_parser",
@@ -65,6 +66,7 @@ class ClientConnection(asyncio.Protocol):
         "_status",
         "has_answered",
         "idle_since",
+        "sent_at",
         "transport",
     )
 
@@ -78,10 +80,12 @@ class ClientConnection(asyncio.Protocol):
         self.transport: asyncio.Transport = cast(asyncio.Transport, None)
         self.has_answered = False
         self.idle_since = 0.0
+        self.sent_at = 0.0
         self._on_free = on_free
         self._on_closed = on_closed
         self._on_stale = on_stale
         self._receiver: Receiver | None = None
+        self._on_data: Callable[[bytes], None] = _ignore
         self._pieces: list[bytes] = []
         self._is_closing = False
         self._reset(is_head_request=False)
@@ -103,11 +107,22 @@ class ClientConnection(asyncio.Protocol):
 
     # For the pool.
 
-    def send(self, request: bytes, body: bytes, receiver: Receiver, *, is_head_request: bool) -> None:
-        """Writes a request; its answer goes to ``receiver``."""
+    def send(
+        self,
+        request: bytes,
+        body: bytes,
+        receiver: Receiver,
+        on_data: Callable[[bytes], None],
+        *,
+        is_head_request: bool,
+        now: float,
+    ) -> None:
+        """Writes a request; its answer goes to ``receiver``, but its content straight to ``on_data``."""
         if self._has_head or self._is_ended or is_head_request:
             self._reset(is_head_request=is_head_request)
         self._receiver = receiver
+        self._on_data = on_data
+        self.sent_at = now
         if not body:
             self.transport.write(request)
         elif len(body) < 65536:
@@ -130,7 +145,10 @@ class ClientConnection(asyncio.Protocol):
         receiver, self._receiver = self._receiver, None
         self._retire()
         if receiver is not None:
-            self._tell(receiver.on_lost, error)
+            try:
+                receiver.on_lost(error)
+            except Exception as bug:
+                _report(bug)
 
     # asyncio.Protocol
 
@@ -149,15 +167,19 @@ class ClientConnection(asyncio.Protocol):
             self._feed(data)
         else:
             self._feed_head(data)
-        if self._new_head:
-            self._new_head = False
-            self._tell(receiver.on_head, self._status, self._headers)
-        if self._pieces:
-            pieces = self._pieces
-            self._pieces = []
-            # The receiver may have cancelled the call in the meantime.
-            if self._receiver is not None:
-                self._tell(receiver.on_data, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        try:
+            if self._new_head:
+                self._new_head = False
+                receiver.on_head(self._status, self._headers)
+            if self._pieces:
+                pieces = self._pieces
+                self._pieces = []
+                # The receiver may have cancelled the call in on_head.
+                if self._receiver is not None:
+                    self._on_data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        except Exception as error:
+            self._receiver_failed(error)
+            return
         if self._is_ended:
             self._end()
         elif self._error is not None:
@@ -280,12 +302,17 @@ class ClientConnection(asyncio.Protocol):
 
     def _end(self) -> None:
         receiver, self._receiver = self._receiver, None
-        if self._keeps_alive and not self._is_closing and self._error is None:
+        # An answer that came before the request was sent whole leaves the rest of it in the way.
+        is_sent = not self.transport.get_write_buffer_size()
+        if self._keeps_alive and is_sent and not self._is_closing and self._error is None:
             self._on_free(self)
         else:
             self._retire()
         if receiver is not None:
-            self._tell(receiver.on_end)
+            try:
+                receiver.on_end()
+            except Exception as error:
+                _report(error)
 
     def _retire(self) -> None:
         if not self._is_closing:
@@ -293,15 +320,20 @@ class ClientConnection(asyncio.Protocol):
             self.transport.abort()
             self._on_closed(self)
 
-    def _tell(self, call: Callable[..., None], *arguments: object) -> None:
-        """A receiver that raises is a bug; it gets no more of this answer, and the loop is told."""
-        try:
-            call(*arguments)
-        except Exception as error:
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a receiver failed", "exception": error, "protocol": self}
-            )
-            self.close()
+    def _receiver_failed(self, error: Exception) -> None:
+        """A receiver that raises is a bug; it is told that this is the end."""
+        _report(error)
+        self.lose(UpstreamClosed("the receiver failed"))
+
+
+def _report(error: Exception) -> None:
+    asyncio.get_running_loop().call_exception_handler(
+        {"message": "a receiver failed", "exception": error}
+    )
+
+
+def _ignore(_: bytes) -> None:
+    pass
 
 
 def _keeps_alive(version: str, headers: Headers) -> bool:

@@ -1,4 +1,4 @@
-"""One client's connection: states, clocks and hang-ups.
+"""One client's connection: its states, and how a hang-up is noticed in each.
 
 A request runs at a time. While it runs the socket is still read, since that is how a hang-up shows;
 what comes is held up to a bound, and above it the socket is left alone and asked by ``poll`` instead.
@@ -6,13 +6,13 @@ The end of the client's sending side counts as a hang-up: whoever closes wants t
 """
 
 import asyncio
-import math
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
 from rempart.net.http1.body import Body, ChunkDecoder, LengthDecoder
+from rempart.net.http1.clocks import Alarm, BodyRate, WriteStall
 from rempart.net.http1.errors import BodyMalformed, BodyTooSlow, PeerClosed
-from rempart.net.http1.framing import CLOSE, CONTINUE, header_lines, status_line
+from rempart.net.http1.framing import CONTINUE
 from rempart.net.http1.head import HeadReader, RequestHead
 from rempart.net.http1.messages import Request
 from rempart.net.http1.reply import Reply
@@ -26,9 +26,9 @@ class State(Enum):
     """What a connection's input is taken for."""
 
     HEAD = "waits for a request, or is in the middle of its head"
-    BODY = "a request runs, and its body still comes"
+    BODY = "a request's body comes, for its handler or to be skipped"
     RUNNING = "a request runs, and all of it has come; more input is held"
-    LINGERING = "the last answer is out; input is discarded until the client closes"
+    LINGERING = "the last answer is out; input is discarded until it is sent and the client closes"
     CLOSED = "nothing is read or written any more"
 
 
@@ -36,64 +36,58 @@ _HEAD, _BODY, _RUNNING, _LINGERING, _CLOSED = State
 
 
 class Connection(asyncio.Protocol):
-    """The server's end of a connection."""
+    """The server's end of a connection.
+
+    Args:
+        address: what counts as one address for the cap on connections.
+    """
 
     __slots__ = (
+        "_alarm",
         "_body",
-        "_deadline",
         "_discarded_bytes",
         "_head",
         "_held",
         "_is_deaf",
         "_is_paused",
         "_loop",
-        "_rate_bytes",
-        "_rate_since",
-        "_read_at",
+        "_rate",
         "_refusal",
         "_reply",
         "_request_runs",
         "_server",
-        "_stall_at",
-        "_stall_flushed",
-        "_stall_since",
+        "_stall",
+        "_stall_alarm",
         "_state",
-        "_timer",
-        "_timer_at",
         "_transport",
-        "_written",
+        "_written_bytes",
         "address",
         "peer",
         "peer_port",
     )
 
     def __init__(self, server: "Server", peer: str, peer_port: int, address: bytes | str) -> None:
-        self._server = server
-        self._loop = server.loop
         self.peer = peer
         self.peer_port = peer_port
         self.address = address
+        self._server = server
+        self._loop = server.loop
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._state = _HEAD
         self._head: HeadReader | None = None
         self._body: Body | None = None
         self._reply: Reply | None = None
         self._request_runs = False
-        self._refusal: Rule | None = None
+        self._refusal: Rule | None = None  # sent when the running request ends without an answer
         self._held = b""
-        self._is_deaf = False
+        self._is_deaf = False  # the socket is not read
         self._is_paused = False
-        self._written = 0  # content of the answers before this one
+        self._written_bytes = 0  # content of the answers before this one
         self._discarded_bytes = 0
-        self._deadline = math.inf
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = math.inf
-        self._read_at = 0.0
-        self._rate_since = 0.0
-        self._rate_bytes = 0
-        self._stall_at = math.inf
-        self._stall_since = 0.0
-        self._stall_flushed = 0
+        self._alarm = Alarm(self._loop, self._on_alarm)
+        self._rate: BodyRate | None = None
+        self._stall: WriteStall | None = None
+        self._stall_alarm: Alarm | None = None
 
     # asyncio.Protocol
 
@@ -103,7 +97,7 @@ class Connection(asyncio.Protocol):
         limits = self._server.limits
         self._transport.set_write_buffer_limits(limits.high_mark_bytes, limits.low_mark_bytes)
         if self._server.connection_made(self):
-            self._set_deadline(self._loop.time() + limits.header_read_s)
+            self._alarm.set(self._loop.time() + limits.header_read_s)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client, cut anyhow."""
@@ -121,47 +115,45 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client will send nothing more; see the module's text."""
-        if self._state is _LINGERING and self._transport.get_write_buffer_size():
-            return True  # what was answered still has to go out; the timer ends it at the latest
-        self._lose()
+        reply = self._reply
+        if reply is not None and not reply.is_ended:
+            self.abort()
+        elif self._state is not _CLOSED:
+            self._close()
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
         self._lose()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.close()
+        if self._stall_alarm is not None:
+            self._stall_alarm.close()
         self._server.connection_lost(self)
 
     def pause_writing(self) -> None:
         """The client does not take what was written."""
         self._is_paused = True
         now = self._loop.time()
-        self._stall_since = now
-        self._stall_flushed = self._flushed()
-        self._stall_at = now + self._server.limits.write_stall_s / 4
-        self._arm()
+        self._stall = WriteStall(self._server.limits.write_stall_s, now, self._flushed_bytes())
+        if self._stall_alarm is None:
+            self._stall_alarm = Alarm(self._loop, self._on_stall_alarm)
+        self._stall_alarm.set(self._stall.next_look_at(now))
         if self._reply is not None:
             self._reply.pause()
 
     def resume_writing(self) -> None:
         """The client has taken nearly all of it."""
         self._is_paused = False
-        self._stall_at = math.inf
+        if self._stall_alarm is not None:
+            self._stall_alarm.off()
         if self._reply is not None:
             self._reply.resume()
 
     # For the server.
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether no request runs on it."""
-        return not self._request_runs and self._state is _HEAD
-
     def close_when_idle(self) -> None:
         """Ends an idle connection; one that is in the middle of a head gets its answer first."""
-        if self.is_idle and (self._head is None or not self._head.has_begun):
+        if self._state is _HEAD and (self._head is None or not self._head.has_begun):
             self._close()
 
     def abort(self) -> None:
@@ -170,37 +162,32 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def refuse(self, rule: Rule) -> None:
-        """Answers for the whole connection: it broke a rule, and nothing after that can be trusted."""
-        refusal = Refusal(rule, self.peer)
-        headers, body = self._server.refused(refusal)
-        head = b"%b%b%bcontent-length: %d\r\n%b\r\n" % (
-            status_line(refusal.status),
-            header_lines(headers),
-            self._server.date_line(),
-            len(body),
-            CLOSE,
-        )
-        self._transport.write(head + body)
+        """Answers for the protocol layer, as the last thing on this connection."""
+        if self._state is _CLOSED or self._state is _LINGERING:
+            return
+        if self._reply is not None:
+            self._reply.give_up()
+        self._transport.write(self._server.refused(Refusal(rule, self.peer)))
         self._linger()
+
+    def refuse_request(self) -> bool:
+        """Answers a running request whose body broke a rule, if it did and nothing was answered yet."""
+        rule = self._refusal
+        if rule is None or self._reply is None or self._reply.is_started:
+            return False
+        self.refuse(rule)
+        return True
 
     def request_ended(self) -> None:
         """The handler returned, and its answer is ended or given up."""
         self._request_runs = False
         if self._reply is not None:
-            self._written += self._reply.bytes_sent
+            self._written_bytes += self._reply.bytes_sent
             self._reply = None
         if self._state is _RUNNING:
             self._next()
         elif self._state is _BODY:  # the unread rest of a small body is skipped
-            self._set_deadline(self._loop.time() + self._server.limits.body_read_s)
-
-    def answers_refusal(self) -> bool:
-        """Whether the end of the running request brings an answer by itself."""
-        return self._refusal is not None
-
-    def is_hung_up(self) -> None:
-        """The socket says that the client is gone, although nobody reads it."""
-        self.abort()
+            self._alarm.set(self._loop.time() + self._server.limits.body_read_s)
 
     def fileno(self) -> int:
         """The socket's descriptor, -1 when it is closed."""
@@ -233,9 +220,11 @@ class Connection(asyncio.Protocol):
         if self._state is _CLOSED:
             return
         body = self._body
-        is_read = (body is None or body.is_complete) and not self._held and not self._is_deaf
-        if closes or self._refusal is not None:
-            if is_read:
+        if closes:
+            is_all_read = (
+                (body is None or body.is_complete) and not self._held and not self._is_deaf
+            )
+            if is_all_read:
                 self._close()
             else:
                 self._linger()
@@ -245,10 +234,7 @@ class Connection(asyncio.Protocol):
 
     def reply_aborted(self) -> None:
         """See ``reply.Line``: an answer that never began is replaced by a pending refusal."""
-        reply = self._reply
-        if self._refusal is not None and reply is not None and not reply.is_started:
-            self.refuse(self._refusal)
-        else:
+        if not self.refuse_request():
             self.abort()
 
     # For the body (body.Carrier).
@@ -257,18 +243,17 @@ class Connection(asyncio.Protocol):
         """See ``body.Carrier``."""
         if asks_to_continue:
             self._transport.write(CONTINUE)
-        now = self._loop.time()
-        self._read_at = self._rate_since = now
-        body = self._body
-        self._rate_bytes = body.received_bytes if body is not None else 0
-        limits = self._server.limits
-        self._set_deadline(now + min(limits.body_read_s, limits.rate_window_s))
+        body = cast(Body, self._body)
+        self._rate = BodyRate(self._server.limits, self._loop.time(), body.received_bytes)
+        self._alarm.set(self._rate.next_look_at())
         self._listen()
 
     def has_body(self) -> None:
         """See ``body.Carrier``."""
-        if self._state in (_BODY, _RUNNING):
-            self._deadline = math.inf
+        if self._rate is not None:
+            self._rate = None
+            if self._state is _BODY or self._state is _RUNNING:
+                self._alarm.off()
 
     # Input.
 
@@ -285,29 +270,15 @@ class Connection(asyncio.Protocol):
         if found is None:
             if self._head is None:
                 self._head = reader
-                self._set_deadline(self._loop.time() + self._server.limits.header_read_s)
+                self._alarm.set(self._loop.time() + self._server.limits.header_read_s)
             return
         self._head = None
         head, used = found
         self._begin(head, data[used:] if used < len(data) else b"")
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
-        self._deadline = math.inf
-        body: Body | None = None
-        if head.is_chunked or head.content_length is not None:
-            decoder = (
-                ChunkDecoder(self._server.limits.chunks_max)
-                if head.is_chunked
-                else LengthDecoder(head.content_length or 0)
-            )
-            body = Body(
-                self,
-                decoder,
-                content_length=head.content_length,
-                expects_continue=head.expects_continue,
-                new_future=self._loop.create_future,
-            )
-        self._body = body
+        self._alarm.off()
+        self._body = body = self._body_of(head)
         is_1_0 = head.version == "1.0"
         reply = Reply(
             self,
@@ -321,16 +292,31 @@ class Connection(asyncio.Protocol):
         reply.is_paused = self._is_paused
         self._reply = reply
         self._request_runs = True
-        request = Request(head, body, self.peer, self.peer_port)
-        if body is not None and not body.is_complete:
-            self._state = _BODY
-            if rest:
-                self._read_body(rest)
-        else:
+        self._server.run(self, Request(head, body, self.peer, self.peer_port), reply)
+        if body is None or body.is_complete:
             self._state = _RUNNING
             if rest:
                 self._hold(rest)
-        self._server.run(self, request, reply)
+        else:
+            self._state = _BODY
+            if rest:
+                self._read_body(rest)
+
+    def _body_of(self, head: RequestHead) -> Body | None:
+        decoder: ChunkDecoder | LengthDecoder
+        if head.is_chunked:
+            decoder = ChunkDecoder(self._server.limits.chunks_max)
+        elif head.content_length is not None:
+            decoder = LengthDecoder(head.content_length)
+        else:
+            return None
+        return Body(
+            self,
+            decoder,
+            content_length=head.content_length,
+            expects_continue=head.expects_continue,
+            new_future=self._loop.create_future,
+        )
 
     def _read_body(self, data: bytes) -> None:
         body = cast(Body, self._body)
@@ -340,8 +326,8 @@ class Connection(asyncio.Protocol):
             self._body_broken(body, broken.rule)
             return
         if left_over < 0:
-            if body.is_waited_for:
-                self._read_at = self._loop.time()
+            if self._rate is not None:
+                self._rate.read(self._loop.time())
             elif body.held_bytes > self._server.limits.held_bytes_max:
                 self._be_deaf()
             return
@@ -353,15 +339,13 @@ class Connection(asyncio.Protocol):
 
     def _body_broken(self, body: Body, rule: Rule) -> None:
         """The place where the next request begins is lost, so this one is the last."""
-        self._held = b""
         reply = self._reply
         if reply is None or reply.is_ended:
             self._linger()
             return
         self._refusal = rule
         self._state = _RUNNING
-        # The rest is noise; not reading it keeps it from being taken for a request.
-        self._be_deaf()
+        self._be_deaf()  # what follows is noise, not to be taken for a request
         body.fail(BodyMalformed(rule.reason))
 
     def _hold(self, data: bytes) -> None:
@@ -373,9 +357,10 @@ class Connection(asyncio.Protocol):
         """The connection is free for another request."""
         self._body = None
         self._state = _HEAD
-        self._set_deadline(self._loop.time() + self._server.idle_s)
+        self._alarm.set(self._loop.time() + self._server.limits.idle_s)
         held, self._held = self._held, b""
-        self._listen()
+        if self._is_deaf:
+            self._listen()
         if held:
             self._read_head(held)
 
@@ -389,8 +374,7 @@ class Connection(asyncio.Protocol):
         if self._is_deaf:
             self._is_deaf = False
             self._server.unwatch(self)
-            if self._state is not _CLOSED:
-                self._transport.resume_reading()
+            self._transport.resume_reading()
 
     # Ends.
 
@@ -400,9 +384,11 @@ class Connection(asyncio.Protocol):
         self._state = _CLOSED
         self._held = b""
         self._head = None
-        self._deadline = math.inf
-        self._stall_at = math.inf
-        self._server.unwatch(self)
+        self._alarm.off()
+        if self._stall_alarm is not None:
+            self._stall_alarm.off()
+        if self._is_deaf:
+            self._server.unwatch(self)
         if self._body is not None:
             self._body.fail(PeerClosed("the client went away"))
         if self._reply is not None:
@@ -410,73 +396,47 @@ class Connection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Ends our side and discards the client's, so that no reset overtakes the answer (RFC 9112 §9.6)."""
-        self._state = _LINGERING
-        self._held = b""
-        self._body = None
-        if self._transport.can_write_eof():
+        self._enter_last_state(self._server.limits.linger_s)
+        if self._transport.can_write_eof():  # not in TLS, where the client's own close must do
             self._transport.write_eof()
-        self._set_deadline(self._loop.time() + self._server.limits.linger_s)
         self._listen()
 
     def _close(self) -> None:
-        """Closes when everything is sent, or aborts when the client does not take it."""
+        """Closes when everything is sent; a client that does not take it is cut off."""
         if self._transport.get_write_buffer_size():
-            self._state = _LINGERING
-            self._set_deadline(self._loop.time() + self._server.limits.write_stall_s)
+            self._enter_last_state(self._server.limits.write_stall_s)
         else:
             self._lose()
         self._transport.close()
 
+    def _enter_last_state(self, bound_s: float) -> None:
+        self._state = _LINGERING
+        self._held = b""
+        self._head = None
+        self._body = None
+        self._alarm.set(self._loop.time() + bound_s)
+
     # Clocks.
 
-    def _flushed(self) -> int:
+    def _flushed_bytes(self) -> int:
+        """Content that the kernel has taken, up to the frames around it."""
         reply = self._reply
-        written = self._written + (reply.bytes_sent if reply is not None else 0)
+        written = self._written_bytes + (reply.bytes_sent if reply is not None else 0)
         return written - self._transport.get_write_buffer_size()
 
-    def _set_deadline(self, at: float) -> None:
-        self._deadline = at
-        self._arm()
-
-    def _arm(self) -> None:
-        """One timer per connection, moved only to be earlier; when it fires the moments are read again."""
-        at = min(self._deadline, self._stall_at)
-        if at < self._timer_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer_at = at
-            self._timer = self._loop.call_at(at, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._timer_at = math.inf
-        now = self._loop.time()
-        if now >= self._stall_at:
-            self._check_stall(now)
-        if now >= self._deadline:
-            self._check_deadline(now)
-        if self._state is not _CLOSED:
-            at = min(self._deadline, self._stall_at)
-            if at != math.inf:
-                self._arm()
-
-    def _check_stall(self, now: float) -> None:
-        flushed = self._flushed()
-        if flushed > self._stall_flushed:
-            self._stall_flushed = flushed
-            self._stall_since = now
-        elif now - self._stall_since >= self._server.limits.write_stall_s:
+    def _on_stall_alarm(self, now: float) -> None:
+        if self._stall is None or self._stall_alarm is None or self._state is _CLOSED:
+            return
+        if self._stall.is_over(now, self._flushed_bytes()):
             self._server.count_stalled()
             self.abort()
-            return
-        self._stall_at = now + self._server.limits.write_stall_s / 4
+        else:
+            self._stall_alarm.set(self._stall.next_look_at(now))
 
-    def _check_deadline(self, now: float) -> None:
-        self._deadline = math.inf
+    def _on_alarm(self, now: float) -> None:
         state = self._state
         if state is _HEAD:
             if self._head is not None and self._head.has_begun:
-                self._head = None
                 self.refuse(Rule.HEADER_TIME)
             else:
                 self._close()
@@ -484,23 +444,11 @@ class Connection(asyncio.Protocol):
             self.abort()
         elif state is _BODY:
             body = cast(Body, self._body)
-            if not self._request_runs:
+            if self._rate is not None:
+                missed = self._rate.verdict(now, body.received_bytes)
+                if missed is not None:
+                    body.fail(BodyTooSlow(missed))
+                else:
+                    self._alarm.set(self._rate.next_look_at())
+            elif not self._request_runs:
                 self.abort()  # the rest of a body that is only skipped does not come
-            elif body.is_waited_for:
-                self._check_body_rate(body, now)
-
-    def _check_body_rate(self, body: Body, now: float) -> None:
-        limits = self._server.limits
-        if now - self._read_at >= limits.body_read_s:
-            body.fail(BodyTooSlow(f"nothing came for {limits.body_read_s:g} s"))
-            return
-        elapsed = now - self._rate_since
-        if elapsed >= limits.rate_window_s:
-            if body.received_bytes - self._rate_bytes < limits.body_bytes_per_s_min * elapsed:
-                body.fail(BodyTooSlow(f"less than {limits.body_bytes_per_s_min} bytes per second came"))
-                return
-            self._rate_since = now
-            self._rate_bytes = body.received_bytes
-        self._set_deadline(
-            min(self._read_at + limits.body_read_s, self._rate_since + limits.rate_window_s)
-        )

@@ -1,15 +1,15 @@
 """What can go wrong on a connection, as the code above this package sees it.
 
-    HttpError
-    ├── PeerClosed            the client went away, or its connection had to be ended
-    │   └── BodyMalformed     …because its body is not framed as RFC 9112 says
-    ├── BodyTooLarge          a request's body is above what ``Request.read`` was asked for
-    ├── BodyTooSlow           a request's body stalls, or trickles
-    ├── ConnectFailed         no connection to the upstream: nothing was sent
-    ├── UpstreamClosed        the upstream ended the connection before its answer was whole
-    ├── UpstreamMalformed     the upstream's answer is not HTTP/1.1 as we take it
-    ├── UpstreamTooLarge      ``Pool.fetch``: the answer is above its bound
-    └── UpstreamTooSlow       ``Pool.fetch``: the answer was not whole in time
+HttpError
+├── PeerClosed            the client went away, or its connection had to be ended
+│   └── BodyMalformed     …because its body is not framed as RFC 9112 says
+├── BodyTooLarge          a request's body is above what ``Request.read`` was asked for
+├── BodyTooSlow           a request's body stalls, or trickles
+├── ConnectFailed         no connection to the upstream: nothing was sent
+├── UpstreamClosed        the upstream ended the connection before its answer was whole
+├── UpstreamMalformed     the upstream's answer is not HTTP/1.1 as we take it
+├── UpstreamTooLarge      ``Pool.fetch``: the answer is above its bound
+└── UpstreamTooSlow       ``Pool.fetch``: the answer was not whole in time
 """
 
 

@@ -5,7 +5,8 @@ from http import HTTPStatus
 from rempart.net.http1.head import Headers
 
 STATUS_LINES = {
-    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
+    for status in HTTPStatus
 }
 """First lines of answers; a status that Python does not know gets an empty phrase."""
 
@@ -45,6 +46,13 @@ def has_no_body(status: int) -> bool:
     return status in (204, 304) or status < 200
 
 
-def chunk(data: bytes) -> bytes:
-    """``data`` as one chunk; it must not be empty."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
+def closing_answer(status: int, headers: Headers, date_line: bytes, body: bytes) -> bytes:
+    """A whole answer that ends its connection."""
+    return b"%b%b%bcontent-length: %d\r\n%b\r\n%b" % (
+        status_line(status),
+        header_lines(headers),
+        date_line,
+        len(body),
+        CLOSE,
+        body,
+    )

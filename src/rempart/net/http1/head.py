@@ -183,9 +183,7 @@ class HeadReader:
             # by us, so that the parser's view of it does not matter.
             pass
         except HttpParserInvalidMethodError as error:
-            raise RuleBroken(
-                _BY_PARSER_TEXT.get(str(error), Rule.METHOD_UNKNOWN)
-            ) from None
+            raise RuleBroken(_BY_PARSER_TEXT.get(str(error), Rule.METHOD_UNKNOWN)) from None
         except ParserError as error:
             if isinstance(error.__context__, RuleBroken):
                 raise error.__context__ from None
@@ -232,7 +230,9 @@ class HeadReader:
             if self._lines_seen == 0:
                 # One byte of the target above its bound is enough to know.
                 target_start = (self._line + piece[at:end]).find(b" ") + 1
-                end = min(end, at + max(1, target_start + limits.target_bytes_max + 1 - len(self._line)))
+                end = min(
+                    end, at + max(1, target_start + limits.target_bytes_max + 1 - len(self._line))
+                )
             room = limits.header_bytes_max - self._size
             part = piece[at : min(end, at + room)]
             self._size += len(part)

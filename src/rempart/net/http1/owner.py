@@ -29,7 +29,9 @@ class TaskOwner:
             await group.__aenter__()
             self._group = group
 
-    def start(self, coroutine: Coroutine[Any, Any, None], *, name: str | None = None) -> asyncio.Task[None]:
+    def start(
+        self, coroutine: Coroutine[Any, Any, None], *, name: str | None = None
+    ) -> asyncio.Task[None]:
         """Starts a task that is ended by ``close`` at the latest."""
         if self._group is None:
             coroutine.close()

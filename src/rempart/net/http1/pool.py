@@ -24,10 +24,10 @@ class ClientCall:
     __slots__ = (
         "_connection",
         "_is_over",
-        "_is_paused",
         "_receiver",
         "body",
         "is_head_request",
+        "is_paused",
         "may_resend",
         "request",
     )
@@ -41,20 +41,20 @@ class ClientCall:
         self.may_resend = False
         self._receiver = receiver
         self._connection: ClientConnection | None = None
-        self._is_paused = False
+        self.is_paused = False
         self._is_over = False
 
     def pause(self) -> None:
         """Stops reading the socket, so that the upstream is held back by its own full buffers."""
-        if not self._is_paused:
-            self._is_paused = True
+        if not self.is_paused:
+            self.is_paused = True
             if self._connection is not None and self._connection.is_usable:
                 self._connection.transport.pause_reading()
 
     def resume(self) -> None:
         """Reads again."""
-        if self._is_paused:
-            self._is_paused = False
+        if self.is_paused:
+            self.is_paused = False
             if self._connection is not None and self._connection.is_usable:
                 self._connection.transport.resume_reading()
 
@@ -75,13 +75,20 @@ class ClientCall:
     # For the pool; the call is what its connection takes for the receiver, so that a late cancel or
     # pause never touches a connection that serves another call already.
 
-    def send_on(self, connection: ClientConnection, *, may_resend: bool) -> None:
+    def send_on(self, connection: ClientConnection, *, may_resend: bool, now: float) -> None:
         """Writes the request to a connection."""
         self._connection = connection
         self.may_resend = may_resend
-        if self._is_paused:
+        if self.is_paused:
             connection.transport.pause_reading()
-        connection.send(self.request, self.body, self, is_head_request=self.is_head_request)
+        connection.send(
+            self.request,
+            self.body,
+            self,
+            self._receiver.on_data,
+            is_head_request=self.is_head_request,
+            now=now,
+        )
 
     def on_head(self, status: int, headers: Headers) -> None:
         """See ``Receiver``."""
@@ -160,17 +167,18 @@ class Pool:
         """
         if self._is_closed:
             raise ConnectFailed("the pool is closed")
+        loop = asyncio.get_running_loop()
         request = self._build_head(method, path, headers, len(body))
         call = ClientCall(request, body, receiver, is_head_request=method == b"HEAD")
         connection = self._take_idle()
         if connection is not None:
             await self._tasks.open()
             self._calls[connection] = call
-            call.send_on(connection, may_resend=True)
+            call.send_on(connection, may_resend=True, now=loop.time())
             return call
         connection = await self._connect()
         self._calls[connection] = call
-        call.send_on(connection, may_resend=False)
+        call.send_on(connection, may_resend=False, now=loop.time())
         return call
 
     async def fetch(
@@ -200,6 +208,8 @@ class Pool:
         finally:
             if call is not None:
                 call.cancel()
+            if collector.done.done() and not collector.done.cancelled():
+                collector.done.exception()  # it may have failed in the moment of the time-out
         return collector.status, collector.headers, b"".join(collector.pieces)
 
     async def close(self) -> None:
@@ -229,7 +239,10 @@ class Pool:
             self._host = b"localhost"
             return
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        is_address = parts.path in ("", "/") and not (
+            parts.query or parts.fragment or parts.username
+        )
+        if parts.scheme not in ("http", "https") or not parts.hostname or not is_address:
             raise ValueError(f"expected http://, https:// or unix:/, found {url!r}")
         self._host_name = parts.hostname
         is_tls = parts.scheme == "https"
@@ -244,6 +257,9 @@ class Pool:
         count = len(headers)
         if lines.count(b"\n") != count or lines.count(b"\r") != count or b"\0" in lines:
             raise ValueError("a header has a CR, LF or NUL in it")
+        for name, _ in headers:
+            if name in _OWN_HEADERS:
+                raise ValueError(f"{name.decode('latin-1')} is written by the pool itself")
         if not path or path.translate(None, _PRINTABLE) or method.translate(None, _LETTERS):
             raise ValueError("the method or path has a character that is not allowed")
         length = b"content-length: %d\r\n" % size if size or method not in _BODILESS else b""
@@ -279,10 +295,10 @@ class Pool:
         if self._path == "":
             sock = connection.transport.get_extra_info("socket")
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._open.add(connection)
-        if self._is_closed:
+        if self._is_closed or not connection.is_usable:
             connection.close()
-            raise ConnectFailed("the pool is closed")
+            raise ConnectFailed("the connection was closed at once")
+        self._open.add(connection)
         return connection
 
     def _new(self) -> ClientConnection:
@@ -291,13 +307,14 @@ class Pool:
         )
 
     def _on_free(self, connection: ClientConnection) -> None:
-        self._calls.pop(connection, None)
+        call = self._calls.pop(connection, None)
         if self._is_closed or len(self._idle) >= self._idle_max:
             connection.close()
             return
         loop = asyncio.get_running_loop()
         connection.idle_since = loop.time()
-        connection.transport.resume_reading()  # a pause of the call that ended must not stay
+        if call is not None and call.is_paused:
+            connection.transport.resume_reading()
         self._idle.append(connection)
         if self._timer is None:
             self._timer = loop.call_later(self._idle_s, self._close_idle)
@@ -311,6 +328,8 @@ class Pool:
     def _on_stale(self, connection: ClientConnection) -> bool:
         call = self._calls.pop(connection, None)
         if call is None or not call.may_resend or call.is_over or self._is_closed:
+            return False
+        if asyncio.get_running_loop().time() - connection.sent_at > _STALE_S:
             return False
         self._tasks.start(self._resend(call))
         return True
@@ -328,7 +347,7 @@ class Pool:
             connection.close()
             return
         self._calls[connection] = call
-        call.send_on(connection, may_resend=False)
+        call.send_on(connection, may_resend=False, now=asyncio.get_running_loop().time())
 
     def _close_idle(self) -> None:
         self._timer = None
@@ -340,6 +359,11 @@ class Pool:
             self._timer = loop.call_at(self._idle[0].idle_since + self._idle_s, self._close_idle)
 
 
+_STALE_S = 1.0
+"""A kept connection that was closed by its server shows it within a round trip; one that is lost later
+was lost while the server worked on this request, which must not be done twice."""
+
+_OWN_HEADERS = frozenset({b"host", b"content-length", b"transfer-encoding"})
 _BODILESS = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS"})
 _PRINTABLE = bytes(range(0x21, 0x7F))
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-"

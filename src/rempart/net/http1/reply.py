@@ -130,10 +130,12 @@ class Reply:
             headers: without ``date``, ``connection``, ``content-length`` and ``transfer-encoding``.
             length: bytes of content; None: chunked in HTTP/1.1, ended by closing in HTTP/1.0.
         Raises:
-            ValueError: a header is one of those, or not safe to send.
+            ValueError: a header is one of those, or not safe to send; or the status is not one.
         """
         if self.is_started:
             raise RuntimeError("the answer was started already")
+        if not 200 <= status <= 599:
+            raise ValueError(f"an answer's status is 200 to 599, found {status}")
         self._head = self._build_head(status, headers, length)
         self.is_started = True
         self._is_writable = not (self.is_gone or self._is_head_request or has_no_body(status))
@@ -224,37 +226,38 @@ class Reply:
         """Closes the connection at once, for an answer that cannot be ended properly."""
         if self.is_ended or self.is_gone:
             return
-        self.is_gone = True
-        self._is_writable = False
-        self._on_gone = None
         self._head = b""
-        self._wake(PeerClosed("the answer was aborted"))
+        self.give_up()
         self._line.reply_aborted()
 
     # For the connection.
 
     def lose(self) -> None:
         """The client is gone."""
-        if self.is_gone or self.is_ended:
-            self._wake(PeerClosed("the client went away"))
-            return
+        self._is_writable = False
+        self.is_paused = False
+        self._wake(PeerClosed("the client went away"))
+        if not (self.is_gone or self.is_ended):
+            self.is_gone = True
+            self._call_on_gone()
+
+    def give_up(self) -> None:
+        """The connection itself answers instead."""
         self.is_gone = True
         self._is_writable = False
-        self._wake(PeerClosed("the client went away"))
-        self._call_on_gone()
+        self._on_gone = None
+        self._wake(PeerClosed("the connection answered by itself"))
 
     def pause(self) -> None:
         """The unsent bytes passed the high mark."""
         self.is_paused = True
-        if self.on_paused is not None:
-            self.on_paused()
+        self._call(self.on_paused)
 
     def resume(self) -> None:
         """They are below the low mark."""
         self.is_paused = False
         self._wake(None)
-        if self.on_resumed is not None:
-            self.on_resumed()
+        self._call(self.on_resumed)
 
     def _build_head(self, status: int, headers: Headers, length: int | None) -> bytes:
         closes = self.close_after or self._line.must_end()
@@ -304,8 +307,18 @@ class Reply:
 
     def _call_on_gone(self) -> None:
         callback, self._on_gone = self._on_gone, None
-        if callback is not None:
+        self._call(callback)
+
+    def _call(self, callback: Callable[[], None] | None) -> None:
+        """A callback that raises must not keep the connection from its own bookkeeping."""
+        if callback is None:
+            return
+        try:
             callback()
+        except Exception as error:
+            self._loop.call_exception_handler(
+                {"message": "an answer's callback failed", "exception": error}
+            )
 
     def _wake(self, error: PeerClosed | None) -> None:
         waiters, self._waiters = self._waiters, None

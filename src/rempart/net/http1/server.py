@@ -16,6 +16,7 @@ from rempart.base.clock import Clock, SystemClock
 from rempart.net.http1.acceptor import Acceptor
 from rempart.net.http1.connection import Connection
 from rempart.net.http1.errors import PeerClosed
+from rempart.net.http1.framing import closing_answer
 from rempart.net.http1.limits import ServerLimits
 from rempart.net.http1.messages import Headers, Request
 from rempart.net.http1.owner import TaskOwner
@@ -88,7 +89,6 @@ class Server:
         self.limits = limits
         self.loop: asyncio.AbstractEventLoop
         self.is_draining = False
-        self.idle_s = limits.idle_s
         self._handler = handler
         self._refusal_answer = refusal_answer
         self._on_refused = on_refused
@@ -108,9 +108,7 @@ class Server:
         self._stalled = 0
         self._quiet: asyncio.Event | None = None
 
-    async def serve(
-        self, sockets: list[socket.socket], ssl: tls.SSLContext | None = None
-    ) -> None:
+    async def serve(self, sockets: list[socket.socket], ssl: tls.SSLContext | None = None) -> None:
         """Starts to accept on listening sockets, TCP or Unix, and returns; ``close`` must follow.
 
         The sockets are this server's from now on: ``stop_accepting`` closes them.
@@ -223,13 +221,20 @@ class Server:
         self._requests_active += 1
         self._tasks.start(self._run(connection, request, reply))
 
-    def refused(self, refusal: Refusal) -> tuple[Headers, bytes]:
-        """Counts a refusal and makes its answer."""
+    def refused(self, refusal: Refusal) -> bytes:
+        """Counts a refusal and makes its answer, which ends the connection."""
         name = refusal.rule.name
         self._refused[name] = self._refused.get(name, 0) + 1
-        if self._on_refused is not None:
-            self._on_refused(refusal)
-        return self._refusal_answer(refusal)
+        try:
+            if self._on_refused is not None:
+                self._on_refused(refusal)
+            headers, body = self._refusal_answer(refusal)
+            return closing_answer(refusal.status, headers, self.date_line(), body)
+        except Exception as error:
+            self.loop.call_exception_handler(
+                {"message": "a refusal's answer failed", "exception": error}
+            )
+            return closing_answer(refusal.status, [], self.date_line(), b"")
 
     def count_stalled(self) -> None:
         """A client took no byte for too long."""
@@ -256,13 +261,13 @@ class Server:
     async def _run(self, connection: Connection, request: Request, reply: Reply) -> None:
         try:
             await self._handler(request, reply)
-            if not (reply.is_ended or reply.is_gone) and not connection.answers_refusal():
+            if not (reply.is_ended or reply.is_gone or connection.refuse_request()):
                 raise RuntimeError("the handler returned without an answer")
         except PeerClosed:
-            pass  # nothing to tell, nobody to tell it to
+            pass  # nobody is left to be told, or a pending refusal is told below
         except Exception as error:
             self._report(error, request)
-            if not reply.is_started and not reply.is_gone:
+            if not (reply.is_started or reply.is_gone):
                 connection.refuse(Rule.INTERNAL)
         finally:
             if not reply.is_ended:
@@ -275,7 +280,10 @@ class Server:
             self._on_error(error, request)
         else:
             self.loop.call_exception_handler(
-                {"message": f"handler failed at {request.method} {request.path}", "exception": error}
+                {
+                    "message": f"handler failed at {request.method} {request.path}",
+                    "exception": error,
+                }
             )
 
     def _new_connection(self, peer: str, peer_port: int) -> Connection:
@@ -295,7 +303,7 @@ class Server:
                 by_fd[fd] = connection
                 poll.register(fd, select.POLLRDHUP)
         for fd, _ in poll.poll(0):
-            by_fd[fd].is_hung_up()
+            by_fd[fd].abort()
         if self._deaf:
             self._deaf_timer = self.loop.call_later(_HANG_UP_POLL_S, self._poll_deaf)
 
