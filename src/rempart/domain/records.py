@@ -17,6 +17,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
         prompt_tokens: None where no model was asked or its count is not known.
         ttft_ms: from received to the first chunk.
         bytes_in, bytes_out: of the bodies.
+        malformed_events: events of the runner's stream that were no chunks and were left out.
     """
 
     id: str
@@ -39,12 +40,17 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     bytes_in: int
     bytes_out: int
     replica: str
+    malformed_events: int
     ignored_fields: list[str]
 
     def fields(self) -> dict[str, Any]:
         """The fields that say something, for a log line; there is no prompt among them."""
-        return {
-            name: value
-            for name in self.__struct_fields__
-            if (value := getattr(self, name)) is not None and value not in ("", [], False)
-        }
+        found = {}
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is None or value is False or value in ("", []):
+                continue
+            if name == "malformed_events" and not value:
+                continue
+            found[name] = value
+        return found

@@ -1,6 +1,7 @@
 """Step 9, second half: another replica when one fails before the client has had a byte.
 
-A 4xx is an answer, not a failure, and is never tried elsewhere; a route that stayed silent until a
+A 4xx is an answer, not a failure, and is never tried elsewhere; a 5xx is, where there is another
+replica; a connection that broke (a runner died) is tried again also where there is one only. A route that stayed silent until a
 clock fired is not tried again either (the clock ends the whole exchange).
 """
 
@@ -36,7 +37,8 @@ class Attempt:
         exchange = self._exchange
         if exchange.replica is not None:
             exchange.failed_replicas.append(exchange.replica.id)
-        self.has_failed = not self._is_last and not exchange.reply.bytes_sent
+        is_hopeless = error.has_answered and not exchange.other_replicas
+        self.has_failed = not (self._is_last or is_hopeless or exchange.reply.bytes_sent)
         return self.has_failed
 
 

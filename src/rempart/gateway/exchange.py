@@ -33,12 +33,16 @@ class Shape(Protocol):
     chunk_count: int
     """Events with content seen so far: what was generated, where the runner has not told its usage."""
     finish_reason: str
+    malformed_count: int
+    """Events that were no chunks, left out."""
+    error: RempartError | None
+    """What the runner reported in its stream; set by ``feed``, which still gives what came before it."""
 
     def feed(self, events: bytes) -> bytes:
         """Take whole events; gives the client's bytes, or nothing.
 
         Raises:
-            RempartError: the runner reported an error, or sent what is not an event of its protocol.
+            RempartError: the runner streams what is no stream.
         """
         ...
 
@@ -206,6 +210,7 @@ class Exchange:
         "last_write_s",
         "model_label",
         "operation",
+        "other_replicas",
         "principal",
         "queue_s",
         "replica",
@@ -240,6 +245,7 @@ class Exchange:
         self.bytes_in = 0
         self.replica: Replica | None = None
         self.failed_replicas: list[str] = []
+        self.other_replicas = 0
         self.is_queued = False
         self.ticket: Ticket | None = None
         self.grant = ""
@@ -292,14 +298,14 @@ class Exchange:
         return headers
 
     def server_timing(self) -> bytes:
-        """``Server-Timing`` with what is known: queue, ttft and, once the answer is whole, total (ms)."""
-        now = self.clock.now()
+        """``Server-Timing`` with what is known: queue, ttft and, where the answer is whole, total (ms)."""
         parts = []
         if self.queue_s is not None:
             parts.append(f"queue;dur={self.queue_s * 1000:.1f}")
         if self.first_chunk_s is not None:
             parts.append(f"ttft;dur={(self.first_chunk_s - self.started_s) * 1000:.1f}")
-        parts.append(f"total;dur={(now - self.started_s) * 1000:.1f}")
+        if self.answer is not None:
+            parts.append(f"total;dur={(self.clock.now() - self.started_s) * 1000:.1f}")
         return ", ".join(parts).encode()
 
     def finish(self) -> None:
@@ -317,13 +323,15 @@ class Exchange:
             reply.abort()
 
 
-class ReplicaFailed(Exception):  # noqa: N818 - says what happened
+class ReplicaFailed(Exception):
     """A replica could not answer, and no byte has gone to the client: another may be tried.
 
     Args:
         error: what the client gets when no other attempt is made.
+        has_answered: it answered with a 5xx; asking the same one again would only repeat that.
     """
 
-    def __init__(self, error: RempartError) -> None:
+    def __init__(self, error: RempartError, *, has_answered: bool = False) -> None:
         super().__init__(error.message)
         self.error = error
+        self.has_answered = has_answered

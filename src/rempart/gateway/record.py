@@ -83,6 +83,7 @@ def build(exchange: Exchange) -> RequestRecord:
         bytes_in=exchange.bytes_in,
         bytes_out=reply.bytes_sent + waiting,
         replica=exchange.replica.id if exchange.replica is not None else "",
+        malformed_events=shape.malformed_count if shape is not None else 0,
         ignored_fields=exchange.ignored_fields,
     )
 

@@ -60,17 +60,20 @@ class _Unbounded:
     async def __aenter__(self) -> Replica:
         outstanding = self._admission.outstanding
         failed = self._exchange.failed_replicas
-        open_replicas = [replica for replica in self._status.replicas if replica.id not in failed]
-        if not open_replicas:
+        replicas = self._status.replicas
+        if not replicas:
             raise errors.ModelUnavailable(
                 model=self._status.name,
-                reason=self._status.reason or "none of its addresses answers",
+                reason=self._status.reason or f"it is {self._status.state.value}",
                 retry_after_s=1.0,
             )
+        # Where all have failed once, the fault may have been a moment's: better again than not at all.
+        open_replicas = [replica for replica in replicas if replica.id not in failed] or replicas
         replica = min(open_replicas, key=lambda one: outstanding.get(one.id, 0))
         outstanding[replica.id] = outstanding.get(replica.id, 0) + 1
         self._replica = replica
         self._exchange.replica = replica
+        self._exchange.other_replicas = max(0, sum(one.id not in failed for one in replicas) - 1)
         self._exchange.queue_s = self._exchange.queue_s or 0.0
         return replica
 

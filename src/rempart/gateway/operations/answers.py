@@ -8,6 +8,7 @@ something in it concerns us. ``AssembledDocument`` builds the document of a clie
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
@@ -27,6 +28,7 @@ _CONCERNS_US = (
     b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"usage": {', b'"prompt_progress"', b'"timings"',
     b'"error":', b"[DONE]",
 )  # fmt: skip
+_FLAT_OBJECT = re.compile(rb"\{[^{}]*\}")
 _EVENT_END = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
 
 
@@ -71,20 +73,17 @@ class Observer:
         self.completion_tokens: int | None = None
         self.chunk_count = 0
         self.finish_reason = ""
+        self.malformed_count = 0
         self.is_done = False
+        self.error: RempartError | None = None
 
-    def see(self, chunk: Any) -> None:
-        """Look at one decoded chunk.
-
-        Raises:
-            RunnerError, UpstreamError: it is an error event, or no chunk at all.
-        """
-        if not isinstance(chunk, dict):
-            raise self.failure("it sent an event that is not a chunk")
+    def see(self, chunk: dict[str, Any]) -> None:
+        """Look at one decoded chunk; an error that the replica reports is kept in ``error``."""
         error = chunk.get("error")
         if error:
             text = error.get("message", "") if isinstance(error, dict) else error
-            raise self.failure(str(text)[:500] or "it sent an error")
+            self.error = self.failure(str(text)[:500] or "it sent an error")
+            return
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self._see_usage(usage)
@@ -124,27 +123,42 @@ class Observer:
         if not self.finish_reason and not self.is_done:
             raise self.failure("its stream ended before the answer was whole")
 
-    def decode(self, data: bytes) -> Any:
-        """One event's data.
+    def chunk(self, data: bytes) -> dict[str, Any] | None:
+        """One event's data as a chunk, seen; one malformed event is left out and counted, not fatal."""
+        try:
+            found = _decode(data)
+        except (msgspec.DecodeError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            self.malformed_count += 1
+            return None
+        self.see(found)
+        return found
+
+    def document(self, body: bytes) -> dict[str, Any]:
+        """A whole answer, seen.
 
         Raises:
-            RunnerError, UpstreamError: it is not JSON.
+            RunnerError, UpstreamError: it is no JSON object, or reports an error.
         """
-        try:
-            return _decode(data)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise self.failure("it sent an event that is not JSON") from error
+        found = self.chunk(body)
+        if found is None:
+            raise self.failure("its answer is not a JSON object")
+        if self.error is not None:
+            raise self.error
+        return found
 
     def chunks(self, events: bytes) -> list[dict[str, Any]]:
-        """The chunks in these events, seen; the end mark is noted, progress left out."""
+        """The chunks in these events, seen, up to an error; the end mark is noted, progress left out."""
         found = []
         for data in iter_data(events):
             if data == DONE:
                 self.is_done = True
                 continue
-            chunk = self.decode(data)
-            self.see(chunk)
-            if "prompt_progress" in chunk:
+            chunk = self.chunk(data)
+            if self.error is not None:
+                break
+            if chunk is None or "prompt_progress" in chunk:
                 continue
             self.chunk_count += 1 if chunk.get("choices") else 0
             found.append(chunk)
@@ -172,7 +186,13 @@ class PassedStream(Observer):
             # Counting events is only an estimate of tokens, for streams that never tell their usage.
             self.chunk_count += events.count(b"data:")
             return events
-        return b"".join([one for one in _EVENT_END.split(events) if one and self._passes(one)])
+        passed = []
+        for one in _EVENT_END.split(events):
+            if one and self._passes(one):
+                passed.append(one)
+            if self.error is not None:
+                break  # what came before it still goes out
+        return b"".join(passed)
 
     def _passes(self, one: bytes) -> bool:
         passes = True
@@ -181,9 +201,10 @@ class PassedStream(Observer):
                 self.is_done = True
                 passes = False  # it goes out with the last bytes, after the record
                 continue
-            chunk = self.decode(data)
-            self.see(chunk)
-            if "prompt_progress" in chunk:
+            chunk = self.chunk(data)
+            if chunk is None or self.error is not None:
+                passes = False
+            elif "prompt_progress" in chunk:
                 passes = self._wants_progress
             elif chunk.get("choices"):
                 self.chunk_count += 1
@@ -198,8 +219,7 @@ class PassedStream(Observer):
 
     def whole(self, body: bytes) -> bytes:
         """A document from a server that does not stream, as a stream of one chunk."""
-        document = self.decode(body)
-        self.see(document)
+        document = self.document(body)
         chunk = {
             **document,
             "object": str(document.get("object", "chat.completion")) + ".chunk",
@@ -245,8 +265,7 @@ class AssembledDocument(Observer):
 
     def whole(self, body: bytes) -> bytes:
         """A document from a server that does not stream."""
-        document = self.decode(body)
-        self.see(document)
+        document = self.document(body)
         return encode_json(self.turn(document))
 
     def turn(self, document: dict[str, Any]) -> dict[str, Any]:
@@ -294,8 +313,7 @@ class ConvertedStream(Observer):
 
     def whole(self, body: bytes) -> bytes:
         """A document from a server that does not stream, as one chunk."""
-        document = self.decode(body)
-        self.see(document)
+        document = self.document(body)
         choices = [
             {**choice, "delta": choice.get("message", {})}
             for choice in document.get("choices") or ()
@@ -328,8 +346,9 @@ class WholeDocument(Observer):
             at = part.rfind(b'"usage"')
             if at < 0:
                 continue
-            match = re.search(rb"\{[^{}]*\}", part[at:])
+            match = _FLAT_OBJECT.search(part, at)
             if match is not None:
-                self._see_usage(self.decode(match[0]))
+                with suppress(msgspec.DecodeError):
+                    self._see_usage(_decode(match[0]))
                 break
         return body

@@ -50,7 +50,9 @@ class TokenCounter(Generation):
         Raises: as ``count_text``.
         """
         replica = self._replica(status)
-        asked: dict[str, Any] = {name: chat[name] for name in ("messages", "tools", "tool_choice") if name in chat}
+        asked: dict[str, Any] = {
+            name: chat[name] for name in ("messages", "tools", "tool_choice") if name in chat
+        }
         if status.kind == "llama_cpp":
             rendered = await self._ask(exchange, status, replica, "/apply-template", asked)
             found = await self._ask(

@@ -84,7 +84,7 @@ class _Base:
             self._status, headers, bytes(self._error_body), is_runner=self.is_runner
         )
         is_retryable = error.answer_status >= 500 and not self.exchange.reply.is_started
-        self._done(ReplicaFailed(error) if is_retryable else error)
+        self._done(ReplicaFailed(error, has_answered=True) if is_retryable else error)
 
     def on_lost(self, error: Exception) -> None:
         """The connection ended before the answer did."""
@@ -144,6 +144,8 @@ class EventReceiver(_Base):
                 exchange.start_stream(self._shape.content_type)
             reply.write(out)
             exchange.last_write_s = exchange.last_chunk_s
+        if self._shape.error is not None:
+            self._done(self._shape.error)
 
     def on_end(self) -> None:
         """The answer ended as HTTP goes; whether it is whole, the shape decides."""
@@ -160,7 +162,7 @@ class EventReceiver(_Base):
             else:
                 self._finish_document(self._shape.finish())
         except RempartError as error:
-            self._done(error if self.exchange.reply.is_started else ReplicaFailed(error))
+            self._done(error)
         else:
             self._done()
 
