@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from lab.fake_upstream import FakeUpstream
 
+from lab.fake_upstream import FakeUpstream
 from rempart.base.clock import SystemClock
 from rempart.domain.keys import ALL_SCOPES, StoredKey, digest_secret
 from rempart.domain.models import Abilities, Facts, HangUp, ModelStatus, Replica, RunnerState

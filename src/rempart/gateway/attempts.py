@@ -1,8 +1,8 @@
 """Step 9, second half: another replica when one fails before the client has had a byte.
 
-A 4xx is an answer, not a failure, and is never tried elsewhere; a 5xx is, where there is another
-replica; a connection that broke (a runner died) is tried again also where there is one only. A route that stayed silent until a
-clock fired is not tried again either (the clock ends the whole exchange).
+A 4xx is an answer, not a failure, and is never tried elsewhere. A 5xx is, where there is another replica.
+A connection that broke (a runner died) is tried again also where there is one only. A route that stayed
+silent until a clock fired is not tried again: the clock ends the whole exchange.
 """
 
 from collections.abc import Iterator
