@@ -13,7 +13,7 @@ base64 picture may fill some hundred KiB."""
 _BOM = b"\xef\xbb\xbf"
 
 
-class EventTooLarge(ValueError):  # noqa: N818 - our errors say what happened, without a suffix
+class EventTooLarge(ValueError):
     """An event did not end within the bound."""
 
     def __init__(self, bytes_max: int) -> None:
