@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import uvloop
+
 from lab.leftovers import held, left_over, loose_tasks
 
 ROOT = Path(__file__).parent.parent

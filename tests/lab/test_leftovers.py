@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from lab.leftovers import held, left_over, loose_tasks
 
 from lab import leftovers
+from lab.leftovers import held, left_over, loose_tasks
 
 
 @pytest.fixture(autouse=True)
