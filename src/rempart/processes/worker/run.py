@@ -118,7 +118,7 @@ async def _stop(worker: Worker, grace_s: float) -> None:
                 exchange.operation is None or not exchange.operation.is_quiet
                 for exchange in worker.entry.exchanges
             ):
-                await asyncio.sleep(0.05)  # noqa: ASYNC110 - they end in many places; once per life
+                await asyncio.sleep(0.05)
     except TimeoutError:
         return
 

@@ -1,0 +1,139 @@
+"""The life of control: serves the operators' API on its inherited sockets, samples the machine, ends with main."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvicorn
+
+from rempart.base.clock import SystemClock
+from rempart.control.app import build_app
+from rempart.domain.errors import InvalidApiKey, MissingApiKey
+from rempart.domain.keys import ALL_SCOPES, Principal, find_key
+from rempart.processes import messages
+from rempart.processes.arguments import Inherited, Link
+from rempart.processes.control.operator_link import OperatorLink
+from rempart.settings.model import Settings
+from rempart.telemetry import system
+from rempart.telemetry.gpu import GpuReader
+from rempart.telemetry.logs import Log
+
+GRACE_S = 2.0
+
+
+async def run(arguments: list[str]) -> int:
+    """Serve until main says stop or is gone; gives the exit code."""
+    inherited = Inherited(arguments)
+    link = Link()
+    welcome = await link.open(inherited.channel)
+    settings = msgspec.json.decode(welcome.settings, type=Settings)
+    clock = SystemClock()
+    log = Log(
+        clock=clock,
+        process="control",
+        file=Path(welcome.log_file) if welcome.log_file else None,
+        console=settings.logs.console,
+        level=settings.logs.level,
+    )
+    operators = OperatorLink(link, welcome.started_at_s)
+    ended = asyncio.Event()
+    link.on_closed = ended.set
+
+    def heard(message: Any) -> None:
+        match message:
+            case messages.Published():
+                operators.published(message)
+            case messages.Answer():
+                operators.answered(message)
+            case messages.ReopenLog():
+                log.reopen()
+            case messages.Stop():
+                ended.set()
+
+    link.listen(heard)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, lambda: None)
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    app = build_app(
+        link=operators, settings=settings, authenticate=_authentication(welcome), clock=clock
+    )
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=1,
+        limit_concurrency=256,
+        h11_max_incomplete_event_size=65536,
+    )
+    server = _Server(config)
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(server.serve(sockets=inherited.listeners), name="http")
+        sampling = tasks.create_task(_sample(settings, Path(welcome.run_dir), log), name="samples")
+        link.send(messages.Ready())
+        await ended.wait()
+        sampling.cancel()
+        server.should_exit = True
+        try:
+            async with asyncio.timeout(GRACE_S):
+                await asyncio.wait([serving])
+        except TimeoutError:
+            serving.cancel()
+    link.close()
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: main's orders come over the channel."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to ``run``."""
+        yield
+
+
+def _authentication(welcome: messages.Welcome) -> Any:
+    def authenticate(headers: dict[str, str], is_local: bool) -> Principal:
+        """Who asks: a key's principal, or on the Unix socket the user who opened it."""
+        if is_local:
+            return Principal(id="local", scopes=ALL_SCOPES)
+        scheme, _, secret = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not secret.strip():
+            secret = headers.get("x-api-key", "")
+        if not secret.strip():
+            raise MissingApiKey
+        key = find_key(welcome.keys, welcome.pepper, secret.strip())
+        if key is None:
+            raise InvalidApiKey
+        return Principal(id=key.id, scopes=key.scopes)
+
+    return authenticate
+
+
+async def _sample(settings: Settings, run_dir: Path, log: Log) -> None:
+    """Look at the machine every other second, in a thread: a driver that hangs holds up nothing."""
+    clock = SystemClock()
+    gpus = GpuReader()
+    last_error = ""
+    while True:
+        found, error = await asyncio.to_thread(gpus.read)
+        if error != last_error:
+            log.warning("gpu_unreadable", reason=error) if error else log.info("gpu_readable")
+            last_error = error
+        system.write(run_dir, system.sample(Path(settings.data_dir), clock.now(), found, error))
+        await asyncio.sleep(system.SAMPLE_S)
+
+
+def main() -> int:
+    """Run control from ``python -m rempart.processes.control``."""
+    return asyncio.run(run(sys.argv[1:]))
