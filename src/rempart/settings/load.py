@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from rempart.settings import explain, rules, source
+from rempart.settings import CONFIG_FILE, explain, rules, source
 from rempart.settings.environment import Assignment, from_environment, is_secret_file
 from rempart.settings.explain import Problem, SettingsError
 from rempart.settings.model import Health, Model, Settings
@@ -25,9 +25,8 @@ from rempart.settings.schema import Path, kind_at, shown_path
 from rempart.settings.toml_error import toml_problem
 from rempart.settings.toml_lines import line_numbers
 
-__all__ = ["CONFIG_FILE", "SettingsError", "Written", "dump", "read", "resolve"]
+__all__ = ["SettingsError", "Written", "dump", "read", "resolve"]
 
-CONFIG_FILE = "rempart.toml"
 CONFIG_BYTES_MAX = 4 * 1024 * 1024
 LOOPBACK = ("127.", "::1", "localhost")
 

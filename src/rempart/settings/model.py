@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from annotated_types import doc as Doc  # noqa: N812 - reads as the annotation it is
 
+from rempart.settings import DATA_DIR
+
 FORBID_UNKNOWN = {"extra": "forbid"}
 
 Port = Annotated[int, Ge(0), Le(65535)]
@@ -191,7 +193,7 @@ class Settings:
     restarts: Restarts = field(default_factory=Restarts)
     models: list[Model] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
-    data_dir: Annotated[str, Doc("the data folder")] = "rempart-data"
+    data_dir: Annotated[str, Doc("the data folder")] = DATA_DIR
 
 
 UNCHANGEABLE: frozenset[str] = frozenset(
