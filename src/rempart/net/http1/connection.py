@@ -13,7 +13,8 @@ from rempart.net.http1.body import Body, ChunkDecoder, LengthDecoder
 from rempart.net.http1.clocks import Alarm, BodyRate, WriteStall
 from rempart.net.http1.errors import BodyMalformed, BodyTooSlow, PeerClosed
 from rempart.net.http1.framing import CONTINUE
-from rempart.net.http1.head import HeadReader, RequestHead
+from rempart.net.http1.head import RequestHead
+from rempart.net.http1.head_reader import HeadReader
 from rempart.net.http1.messages import Request
 from rempart.net.http1.reply import Reply
 from rempart.net.http1.rules import Refusal, Rule, RuleBroken

@@ -141,7 +141,7 @@ class Pool:
         self._host_name = ""
         self._port = 0
         self._take_apart(url, ssl_context)
-        self._idle: deque[ClientConnection] = deque()
+        self._idle: deque[ClientConnection] = deque(maxlen=idle_max)
         self._open: set[ClientConnection] = set()
         self._calls: dict[ClientConnection, ClientCall] = {}
         self._tasks = TaskOwner()

@@ -15,25 +15,24 @@ class Rule(Enum):
     TARGET_MALFORMED = 400, "the target has a character that is not allowed, or is of no known form"
     TARGET_TOO_LONG = 414, "the target is too long"
     VERSION = 505, "another version of HTTP than 1.0 and 1.1"
-    PREFACE = 505, "HTTP/2 without negotiation"
     HEADER_NAME = (
         400,
-        "a header name is empty, has a character that is not allowed, or space before its colon",
+        "a header name is empty, has a character that is not allowed, or no colon right behind it",
     )
-    HEADER_VALUE = 400, "a header value has a control character"
+    HEADER_VALUE = 400, "a header value has a control character, or its name stands alone"
     HEADER_LINE_END = 400, "a header line does not end with CR LF"
     HEADER_FOLDED = 400, "a header is folded over two lines"
     HEADERS_TOO_LARGE = 431, "the header section has too many bytes"
     HEADERS_TOO_MANY = 431, "the header section has too many lines"
     HEADER_TIME = 408, "the header section took too long"
-    HOST_MISSING = 400, "HTTP/1.1 needs a Host header"
+    HOST_MISSING = 400, "a request in HTTP/1.1 needs a Host header"
     HOST_TWICE = 400, "there is more than one Host header"
     HOST_MALFORMED = 400, "the Host header is not host[:port]"
     LENGTH_MALFORMED = 400, "Content-Length is not one plain decimal number"
     LENGTH_TWICE = 400, "there is more than one Content-Length"
     LENGTH_AND_CODING = 400, "Content-Length and Transfer-Encoding come together"
     CODING_UNKNOWN = 501, "a transfer coding other than 'chunked' alone"
-    CODING_TWICE = 400, "there is more than one Transfer-Encoding"
+    CODING_AGAIN = 400, "Transfer-Encoding goes on after 'chunked', or comes twice"
     CODING_IN_1_0 = 400, "Transfer-Encoding does not exist in HTTP/1.0"
     EXPECTATION = 400, "an expectation other than 100-continue"
     CHUNK_SIZE = 400, "a chunk's size line is not hexadecimal digits, a short extension and CR LF"
