@@ -190,6 +190,8 @@ METADATA = Rule(
 )
 MESSAGES_COUNT_MAX = 2048
 TOOLS_COUNT_MAX = 1024
+PROMPTS_COUNT_MAX = 128
+"""As ``n``: each is a generation of its own."""
 MESSAGES = Rule(
     f"a list of 1 to {MESSAGES_COUNT_MAX} messages",
     lambda value: isinstance(value, list) and 1 <= len(value) <= MESSAGES_COUNT_MAX,

@@ -5,9 +5,9 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from lab.chat_streams import streams
 from openai.types.chat import ChatCompletion
 
+from lab.chat_streams import streams
 from rempart.wire.chat import ChatAssembler
 
 

@@ -7,8 +7,8 @@ import anthropic
 import openai
 import pytest
 from anthropic.types.shared import ErrorResponse
-from lab.official_clients import anthropic_reading, openai_reading
 
+from lab.official_clients import anthropic_reading, openai_reading
 from rempart.domain import errors
 from rempart.domain.errors import RempartError, every_error
 from rempart.wire import envelope as env

@@ -4,8 +4,8 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from lab.chat_streams import streams
 
+from lab.chat_streams import streams
 from rempart.wire.lanes import Lane, Lanes
 
 

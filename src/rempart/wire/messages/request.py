@@ -33,8 +33,12 @@ _TOOL_TYPE = Rule(
     "custom, a tool with input_schema; tools that run on Anthropic's servers are not offered",
     lambda value: value in (None, "custom"),
 )
-_USER_BLOCKS = ("text", "image", "document", "tool_result")
-_ASSISTANT_BLOCKS = ("text", "thinking", "redacted_thinking", "tool_use")
+_USER_BLOCKS = faults.one_of("text", "image", "document", "tool_result")
+_ASSISTANT_BLOCKS = faults.one_of("text", "thinking", "redacted_thinking", "tool_use")
+_RESULT_BLOCKS = faults.one_of("text", "image", "document")
+_DOCUMENT_BLOCKS = faults.one_of("text", "image")
+_TEXT_BLOCKS = faults.one_of("text")
+_TEXTS = Rule("a text or a list of text blocks", CONTENT.holds)
 
 _BILLING_STAMP = re.compile(r"\Ax-anthropic-billing-header:[^\n]*?\bcch=([^;\n]*);")
 
@@ -95,7 +99,7 @@ def _without_stamp(text: str) -> str:
 
 
 def _texts(content: Any, path: str, wrong: Faults) -> list[str]:
-    if not wrong.check(path, content, Rule("a text or a list of text blocks", CONTENT.holds)):
+    if not wrong.check(path, content, _TEXTS):
         return []
     if isinstance(content, str):
         return [content]
@@ -104,7 +108,7 @@ def _texts(content: Any, path: str, wrong: Faults) -> list[str]:
         place = f"{path}[{index}]"
         if not wrong.check(place, block, BLOCK):
             continue
-        if wrong.check(f"{place}.type", block["type"], faults.one_of("text")):
+        if wrong.check(f"{place}.type", block["type"], _TEXT_BLOCKS):
             text = wrong.required(block, "text", f"{place}.", faults.TEXT)
             texts.append(text or "")
     return texts
@@ -135,13 +139,11 @@ def _messages(body: dict[str, Any], wrong: Faults) -> list[dict[str, Any]]:
 
 
 def _blocks(
-    content: list[Any], path: str, types: tuple[str, ...], wrong: Faults
+    content: list[Any], path: str, types: Rule, wrong: Faults
 ) -> Iterable[tuple[str, dict[str, Any]]]:
     for index, block in enumerate(content):
         place = f"{path}[{index}]"
-        if wrong.check(place, block, BLOCK) and wrong.check(
-            f"{place}.type", block["type"], faults.one_of(*types)
-        ):
+        if wrong.check(place, block, BLOCK) and wrong.check(f"{place}.type", block["type"], types):
             yield f"{place}.", block
 
 
@@ -173,9 +175,7 @@ def _tool_result(block: dict[str, Any], place: str, wrong: Faults) -> dict[str, 
     content = block.get("content")
     parts: list[dict[str, Any]] = []
     if isinstance(content, list):
-        for inner, part in _blocks(
-            content, f"{place}content", ("text", "image", "document"), wrong
-        ):
+        for inner, part in _blocks(content, f"{place}content", _RESULT_BLOCKS, wrong):
             parts.extend(_parts(part, inner, wrong))
     elif content is not None and wrong.check(f"{place}content", content, CONTENT):
         parts.append({"type": "text", "text": content})
@@ -238,7 +238,7 @@ def _document(source: dict[str, Any], place: str, wrong: Faults) -> list[dict[st
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     parts: list[dict[str, Any]] = []
-    for inner, part in _blocks(content or [], f"{place}content", ("text", "image"), wrong):
+    for inner, part in _blocks(content or [], f"{place}content", _DOCUMENT_BLOCKS, wrong):
         parts.extend(_parts(part, inner, wrong))
     return parts
 

@@ -48,6 +48,10 @@ _TOOL_TYPE = Rule(
     "function; tools of other kinds are not run here", lambda value: value == "function"
 )
 _CALL_ID = faults.text(256, least=1)
+_INPUT = Rule("a text or a list of items", _CONTENT.holds)
+_ITEMS = Rule("a list of 1 to 2048 items", faults.MESSAGES.holds)
+_INPUT_PARTS = faults.one_of("input_text", "input_image")
+_ASSISTANT_PARTS = faults.one_of("output_text", "refusal", "input_text")
 
 
 def chat_request(body: dict[str, Any], *, extras: Iterable[str] = ()) -> dict[str, Any]:
@@ -92,12 +96,12 @@ def _instructions(body: dict[str, Any], wrong: Faults) -> list[dict[str, Any]]:
 
 
 def _input(body: dict[str, Any], wrong: Faults) -> list[dict[str, Any]]:
-    found = wrong.required(body, "input", "", Rule("a text or a list of items", _CONTENT.holds))
+    found = wrong.required(body, "input", "", _INPUT)
     if found is None:
         return []
     if isinstance(found, str):
         return [{"role": "user", "content": found}]
-    if not wrong.check("input", found, Rule("a list of 1 to 2048 items", faults.MESSAGES.holds)):
+    if not wrong.check("input", found, _ITEMS):
         return []
     messages: list[dict[str, Any]] = []
     for index, item in enumerate(found):
@@ -159,13 +163,7 @@ def _parts(
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     parts: list[dict[str, Any]] = []
-    types = faults.one_of(
-        *(
-            ("output_text", "refusal", "input_text")
-            if is_assistant
-            else ("input_text", "input_image")
-        )
-    )
+    types = _ASSISTANT_PARTS if is_assistant else _INPUT_PARTS
     for index, part in enumerate(content):
         path = f"{place}{name}[{index}]"
         if not wrong.check(path, part, _TYPED) or not wrong.check(

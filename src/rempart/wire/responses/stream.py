@@ -50,7 +50,7 @@ class ResponsesStream:
         "_unsent_logprobs",
     )
 
-    def __init__(self, *, request: Mapping[str, Any], id: str, created: int, model: str) -> None:
+    def __init__(self, request: Mapping[str, Any], *, id: str, created: int, model: str) -> None:
         self._base = document.skeleton(request, id=id, created=created, model=model)
         self._lanes = Lanes(self)
         self._output: list[dict[str, Any]] = []
@@ -116,15 +116,7 @@ class ResponsesStream:
             response["completed_at"] = completed
         return out + self._event(f"response.{end['status']}", response=response)
 
-    def fail(
-        self,
-        code: str,
-        message: str,
-        *,
-        error_type: str = "server_error",
-        param: str | None = None,
-        more: Mapping[str, Any] | None = None,
-    ) -> bytes:
+    def fail(self, code: str, message: str, more: Mapping[str, Any] | None = None) -> bytes:
         """The event that ends a Response which went wrong.
 
         Once ``response.created`` is out it is ``response.failed`` with ``response.error``. Before it
@@ -134,17 +126,17 @@ class ResponsesStream:
         Args:
             code: one of our codes.
             message: for people.
-            error_type: the error's type.
-            param: the request's field at fault.
-            more: further members of the error, such as ``request_id`` and ``details``.
+            more: further members of the error: ``type``, ``param``, ``request_id``, ``details``.
         """
         if self._is_over:
             return b""
         self._is_over = True
-        error = dict(more or {})
-        error |= {"type": error_type, "code": code, "message": message, "param": param}
+        error: dict[str, Any] = {"type": "server_error", "param": None, **(more or {})}
+        error |= {"code": code, "message": message}
         if not self._has_started:
-            return self._event("error", code=code, message=message, param=param, error=error)
+            return self._event(
+                "error", code=code, message=message, param=error["param"], error=error
+            )
         failed = {
             "status": "failed",
             "error": error,

@@ -4,8 +4,8 @@ from typing import Any
 
 from anthropic.types import Message, MessageTokensCount
 from hypothesis import given
-from lab.chat_streams import documents
 
+from lab.chat_streams import documents
 from rempart.wire.messages import count_tokens_document, message_document
 
 

@@ -7,10 +7,10 @@ import anthropic
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
 from hypothesis import assume, given
-from lab.chat_streams import streams
-from lab.official_clients import anthropic_reading
 from pydantic import TypeAdapter
 
+from lab.chat_streams import streams
+from lab.official_clients import anthropic_reading
 from rempart.wire.chat import ChatAssembler
 from rempart.wire.messages import MessagesStream, message_document
 from rempart.wire.sse import iter_data

@@ -3,10 +3,10 @@
 from typing import Any
 
 from hypothesis import given
-from lab.chat_streams import documents
 from openai.types.responses import Response
 from openai.types.responses.input_token_count_response import InputTokenCountResponse
 
+from lab.chat_streams import documents
 from rempart.wire.responses import input_tokens_document, response_document
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import openai
 import pytest
 from hypothesis import given
-from lab.chat_streams import streams
-from lab.official_clients import openai_reading
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from lab.chat_streams import streams
+from lab.official_clients import openai_reading
 from rempart.wire.responses import ResponsesStream, response_document
 from rempart.wire.sse import iter_data
 
@@ -189,9 +189,7 @@ def test_log_probabilities_go_with_their_text() -> None:
 def test_a_failure_after_the_start_is_the_response_failed() -> None:
     stream = new_stream()
     written = stream.start() + stream.feed(chunk({"content": "a"}))
-    written += stream.fail(
-        "timeout", "too slow", error_type="timeout_error", more={"request_id": "r-1"}
-    )
+    written += stream.fail("timeout", "too slow", {"type": "timeout_error", "request_id": "r-1"})
     assert stream.feed(chunk({"content": "b"})) == stream.finish() == stream.start() == b""
     assert stream.fail("x", "y") == b""
     failed = read(written)[-1]
@@ -206,7 +204,7 @@ def test_a_failure_after_the_start_is_the_response_failed() -> None:
 
 
 def test_the_client_raises_on_a_failure_before_the_start() -> None:
-    written = new_stream().fail("overloaded", "no room", error_type="overloaded_error", param="p")
+    written = new_stream().fail("overloaded", "no room", {"type": "overloaded_error", "param": "p"})
     (event,) = events(written)
     assert (event["code"], event["message"], event["param"]) == ("overloaded", "no room", "p")
     with pytest.raises(openai.APIError, match="no room") as caught:
