@@ -37,4 +37,6 @@ class SystemClock:
 
 def iso_utc(moment: datetime) -> str:
     """An aware moment as ``2026-11-24T16:00:00.000Z`` (RFC 3339, milliseconds)."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
