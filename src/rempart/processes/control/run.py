@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ import uvicorn
 
 from rempart.base.clock import SystemClock
 from rempart.control.app import build_app
+from rempart.control.server import uvicorn_config
 from rempart.domain.errors import InvalidApiKey, MissingApiKey
 from rempart.domain.keys import ALL_SCOPES, Principal, find_key
 from rempart.processes import messages
@@ -24,6 +26,7 @@ from rempart.telemetry.gpu import GpuReader
 from rempart.telemetry.logs import Log
 
 GRACE_S = 2.0
+TRACE_CHARACTERS_MAX = 8000
 
 
 async def run(arguments: list[str]) -> int:
@@ -61,22 +64,15 @@ async def run(arguments: list[str]) -> int:
         loop.add_signal_handler(number, lambda: None)
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     app = build_app(
-        link=operators, settings=settings, authenticate=_authentication(welcome), clock=clock
+        link=operators,
+        settings=settings,
+        authenticate=_authentication(welcome),
+        clock=clock,
+        report=lambda bug, request_id: log.error(
+            "bug", request_id=request_id, traceback=_trace(bug)
+        ),
     )
-    config = uvicorn.Config(
-        app,
-        loop="none",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=1,
-        limit_concurrency=256,
-        h11_max_incomplete_event_size=65536,
-    )
-    server = _Server(config)
+    server = _Server(uvicorn_config(app))
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(server.serve(sockets=inherited.listeners), name="http")
         sampling = tasks.create_task(_sample(settings, Path(welcome.run_dir), log), name="samples")
@@ -100,6 +96,10 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to ``run``."""
         yield
+
+
+def _trace(bug: Exception) -> str:
+    return "".join(traceback.format_exception(bug))[-TRACE_CHARACTERS_MAX:]
 
 
 def _authentication(welcome: messages.Welcome) -> Any:

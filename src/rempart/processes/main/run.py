@@ -129,6 +129,7 @@ class Main:
             "starting",
             pid=os.getpid(),
             address=sockets.address_text(self._data_listeners[0]),
+            control=sockets.address_text(self._control_listeners[0]),
             workers=self._settings.server.workers,
             models=[model.name for model in self._settings.models],
             descriptors_max=self._descriptor_count,
