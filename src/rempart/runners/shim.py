@@ -241,7 +241,7 @@ def become_runner(guard: int, status: int | None, command: list[str]) -> None:
         os._exit(CANNOT_START)
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
-    for number in (*HANDLED, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+    for number in (*HANDLED, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     # Where memory runs out the kernel shall take a runner, never main or a worker. Some containers
