@@ -16,7 +16,7 @@ _STOP_REASONS = {
 
 def message_id(chat_id: str) -> str:
     """The Message's id that goes with a chat.completion's."""
-    return "msg_" + chat_id.removeprefix("chatcmpl-")
+    return "msg_" + chat_id.removeprefix("chatcmpl-").removeprefix("msg_")
 
 
 def tool_use_id(call_id: str, of_message: str, index: int) -> str:

@@ -67,5 +67,9 @@ def test_an_answer_without_choices_is_an_empty_message() -> None:
     assert message_document({"choices": []}, model="m")["content"] == []
 
 
+def test_an_id_that_is_a_messages_already_stays() -> None:
+    assert message_document({"id": "msg_7", "choices": []}, model="m")["id"] == "msg_7"
+
+
 def test_counted_tokens() -> None:
     assert MessageTokensCount.model_validate(count_tokens_document(7)).input_tokens == 7
