@@ -9,8 +9,12 @@ import sys
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import typer
+from typer.core import TyperGroup
+
+from rempart.cli.main import app
 from rempart.domain.errors import ClientClosed, RempartError, Retry, every_error
 from rempart.settings.model import UNCHANGEABLE
 from rempart.settings.schema import Setting, every_setting, expectation
@@ -131,6 +135,42 @@ def metrics_page() -> str:
     return _page(lines)
 
 
+def cli_page() -> str:
+    """Every command, its arguments and options."""
+    lines = [
+        "# Command line",
+        "",
+        MADE.format(source="src/rempart/cli/"),
+        "",
+        "Exit codes: 0 done, 1 failed, 2 wrong usage.",
+    ]
+    top = cast(TyperGroup, typer.main.get_command(app))
+    for name, command in top.commands.items():
+        inner = command.commands if isinstance(command, TyperGroup) else {"": command}
+        for inner_name, one in inner.items():
+            if not one.hidden:
+                lines += _command(f"rempart {name} {inner_name}".rstrip(), one)
+    return _page(lines)
+
+
+def _command(name: str, command: Any) -> list[str]:
+    lines = ["", f"## `{name}`", "", (command.help or "").split("\n\n")[0].replace("\n", " ")]
+    rows = []
+    for parameter in command.params:
+        if parameter.name == "help":
+            continue
+        is_option = parameter.param_type_name == "option"
+        names = (
+            ", ".join(parameter.opts) if is_option else parameter.metavar or parameter.name.upper()
+        )
+        default = parameter.default
+        shown = "" if callable(default) or default in (None, "", False, ()) else f"`{default}`"
+        rows.append(_row(f"`{names}`", getattr(parameter, "help", "") or "", shown))
+    if rows:
+        lines += ["", "| argument or option | meaning | default |", "| --- | --- | --- |", *rows]
+    return lines
+
+
 def _row(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
@@ -143,6 +183,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "errors.md": errors_page,
     "metrics.md": metrics_page,
+    "cli.md": cli_page,
 }
 
 

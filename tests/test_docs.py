@@ -84,6 +84,28 @@ def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
     assert named - make_targets() == set()
 
 
+def commands() -> set[str]:
+    page = (DOCS / "reference" / "cli.md").read_text()
+    return set(re.findall(r"(?m)^## `rempart ([a-z ]+)`$", page))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in GENERATED], ids=rel)
+def test_every_command_that_a_page_names_exists(page: Path) -> None:
+    lines = re.findall(r"`rempart ([^`]*)`", page.read_text())
+    for text in blocks(page, "sh"):
+        lines += re.findall(r"(?m)^(?:sudo )?(?:\.venv/bin/)?rempart (.*)$", text)
+    known = commands()
+    nouns = {command.split()[0] for command in known}
+    wrong = []
+    for line in lines:
+        words = line.split()
+        if words[0].startswith("-") or words[0] in known or " ".join(words[:2]) in known:
+            continue
+        if not (len(words) == 1 and words[0] in nouns):
+            wrong.append(line)
+    assert wrong == []
+
+
 def test_make_help_names_every_target() -> None:
     text = (ROOT / "Makefile").read_text()
     shown = set(re.findall(r"(?m)^([a-z-]+):.*## ", text))

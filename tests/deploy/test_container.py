@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.served import Served
+from lab.newcomer import NewcomersServer, newcomers_server
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 
@@ -31,11 +31,8 @@ def health_check() -> list[str]:
 
 
 @pytest.fixture
-def contained(demo_model: Path, tmp_path: Path) -> Iterator[Served]:
+def contained(demo_model: Path, tmp_path: Path) -> Iterator[NewcomersServer]:
     """A server that is process 1 of its own namespace and can write to its folder and /tmp only."""
-    models = tmp_path / "rempart-data" / "models"
-    models.mkdir(parents=True)
-    (models / demo_model.name).write_bytes(demo_model.read_bytes())
     script = tmp_path / "contained"
     script.write_text(
         "#!/bin/sh -e\n"
@@ -59,13 +56,11 @@ def contained(demo_model: Path, tmp_path: Path) -> Iterator[Served]:
     ]
     environment = {"PYTHONDONTWRITEBYTECODE": "1", "REMPART_LOGS__CONSOLE": "json"}
     environment["REMPART_LOGS__FILE"] = ""
-    with Served(
-        tmp_path, "demo", prefix=[*namespaces, str(script)], environment=environment
-    ) as running:
-        yield running
+    with newcomers_server(tmp_path, demo_model, environment, [*namespaces, str(script)]) as server:
+        yield server
 
 
-def inside(served: Served) -> int:
+def inside(served: NewcomersServer) -> int:
     """The process id, seen from here, of the server that is process 1 over there."""
     assert served.process
     children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text()
@@ -73,13 +68,14 @@ def inside(served: Served) -> int:
 
 
 @pytest.mark.requirement("deploy")
-def test_as_process_1_with_a_read_only_root_it_serves_and_ends_in_order(contained: Served) -> None:
+def test_as_process_1_with_a_read_only_root_it_serves_and_ends_in_order(
+    contained: NewcomersServer,
+) -> None:
     main = inside(contained)
     status = Path(f"/proc/{main}/status").read_text()
     assert re.search(r"(?m)^NSpid:\s+\d+\s+1$", status)
-    port = contained.address.rsplit(":", 1)[1]
     checked = subprocess.run(
-        health_check(), env={**os.environ, "REMPART_SERVER__PORT": port}, timeout=20
+        health_check(), env={**os.environ, "REMPART_SERVER__PORT": str(contained.port)}, timeout=20
     )
     assert checked.returncode == 0
     os.kill(main, signal.SIGTERM)
