@@ -10,6 +10,7 @@ from rempart.gateway.operations.generation import (
     for_runner,
     keep_known_fields,
     require_endpoint,
+    require_own_media,
     wants_usage,
 )
 from rempart.gateway.validation.body import invalid_fields, read_object
@@ -34,6 +35,7 @@ class ChatCompletions(Generation):
         faults = chat_request.validate_chat(document)
         if faults:
             raise invalid_fields(faults)
+        require_own_media(document)
         keep_known_fields(
             exchange, document, chat_request.KNOWN_FIELDS_CHAT, self.extra_fields(status)
         )

@@ -7,7 +7,7 @@ noticed, and the slot free, at the next token.
 from dataclasses import dataclass
 from typing import Any
 
-from rempart.domain.errors import InvalidRequest, ModelUnavailable
+from rempart.domain.errors import InvalidRequest, MediaNotAllowed, ModelUnavailable
 from rempart.domain.models import ModelStatus
 from rempart.gateway.exchange import Exchange, Models
 from rempart.gateway.validation.body import invalid_fields, take_model
@@ -64,6 +64,22 @@ def require_endpoint(status: ModelStatus, endpoint: str) -> None:
             reason=f"The model {status.name!r} does not serve /v1{endpoint}; "
             f"it serves {', '.join(sorted(status.abilities.endpoints))}.",
             param="model",
+        )
+
+
+def require_own_media(document: dict[str, Any]) -> None:
+    """Refuse media that are addresses: the runner would fetch them from inside the network.
+
+    Raises:
+        MediaNotAllowed: naming the first, and all of them in ``details.fields``.
+    """
+    faults = chat_request.media_faults(document)
+    if faults:
+        fields = [
+            {"path": path, "expected": expected, "found": found} for path, expected, found in faults
+        ]
+        raise MediaNotAllowed(
+            found=f"{faults[0].path}", param=faults[0].path, details={"fields": fields}
         )
 
 

@@ -10,12 +10,15 @@ from rempart.gateway.operations.generation import (
     RUNNER_KINDS,
     Generation,
     for_runner,
+    keep_known_fields,
     require_endpoint,
+    require_own_media,
 )
 from rempart.gateway.operations.tokenize import TokenCounter
 from rempart.gateway.validation.body import invalid_fields, read_object
 from rempart.wire import envelope, messages
 from rempart.wire.chat import ChatAssembler
+from rempart.wire.chat_request import KNOWN_FIELDS_MESSAGES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +33,10 @@ class Messages(Generation):
         document = await read_object(exchange, self.settings.server.body_bytes_max)
         status = self.status_for(exchange, document)
         require_endpoint(status, ENDPOINT)
+        extras = self.extra_fields(status)
+        keep_known_fields(exchange, document, KNOWN_FIELDS_MESSAGES, extras)
         try:
-            chat = messages.chat_request(document, extras=self.extra_fields(status))
+            chat = messages.chat_request(document, extras=extras)
         except messages.ConversionError as error:
             raise invalid_fields(error.fields) from error
         stream = document.get("stream") is True
@@ -52,6 +57,7 @@ class Messages(Generation):
                 default_id=message_id,
                 created=0,
             )
+        require_own_media(chat)
         for_runner(chat, status)
         return Call(model=status.name, endpoint=ENDPOINT, stream=stream, document=chat, shape=shape)
 

@@ -11,12 +11,15 @@ from rempart.gateway.operations.generation import (
     RUNNER_KINDS,
     Generation,
     for_runner,
+    keep_known_fields,
     require_endpoint,
+    require_own_media,
 )
 from rempart.gateway.operations.tokenize import TokenCounter
 from rempart.gateway.validation.body import invalid_fields, read_object
 from rempart.wire import responses
 from rempart.wire.chat import ChatAssembler
+from rempart.wire.chat_request import KNOWN_FIELDS_RESPONSES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +34,10 @@ class Responses(Generation):
         document = await read_object(exchange, self.settings.server.body_bytes_max)
         status = self.status_for(exchange, document)
         require_endpoint(status, ENDPOINT)
+        extras = self.extra_fields(status)
+        keep_known_fields(exchange, document, KNOWN_FIELDS_RESPONSES, extras)
         try:
-            chat = responses.chat_request(document)
+            chat = responses.chat_request(document, extras=extras)
         except responses.ConversionError as error:
             raise invalid_fields(error.fields) from error
         stream = document.get("stream") is True
@@ -55,6 +60,7 @@ class Responses(Generation):
                 default_id=response_id,
                 created=created,
             )
+        require_own_media(chat)
         for_runner(chat, status)
         return Call(model=status.name, endpoint=ENDPOINT, stream=stream, document=chat, shape=shape)
 
@@ -76,9 +82,7 @@ class InputTokens(Generation):
         except responses.ConversionError as error:
             raise invalid_fields(error.fields) from error
         count = await self.counter.count_chat(exchange, status, chat)
-        exchange.answer = Answer(
-            200, encode_json({"object": "response.input_tokens", "input_tokens": count})
-        )
+        exchange.answer = Answer(200, encode_json(responses.input_tokens_document(count)))
 
 
 def _fail_in(converter: responses.ResponsesStream) -> Callable[[RempartError, str, str], bytes]:
