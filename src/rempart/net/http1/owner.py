@@ -5,46 +5,50 @@ from collections.abc import Coroutine
 from typing import Any
 
 
+class _Ending(Exception):
+    """Tells the task group that its block is over and its tasks are to be cancelled."""
+
+
 class TaskOwner:
     """Owns tasks from ``open`` to ``close``; whoever has one must close it.
 
     The tasks must not raise: one that does ends the others, as in any task group.
     """
 
-    __slots__ = ("_group", "_tasks")
+    __slots__ = ("_group",)
 
     def __init__(self) -> None:
         self._group: asyncio.TaskGroup | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    @property
-    def count(self) -> int:
-        """Tasks that have not ended."""
-        return len(self._tasks)
 
     async def open(self) -> None:
         """Begins to take tasks; does nothing when it is open."""
         if self._group is None:
-            group = asyncio.TaskGroup()
+            group = self._group = asyncio.TaskGroup()
             await group.__aenter__()
-            self._group = group
 
-    def start(
-        self, coroutine: Coroutine[Any, Any, None], *, name: str | None = None
-    ) -> asyncio.Task[None]:
-        """Starts a task that is ended by ``close`` at the latest."""
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Starts a task that is ended by ``close`` at the latest.
+
+        Raises:
+            RuntimeError: it is not open.
+        """
         if self._group is None:
             coroutine.close()
-            raise RuntimeError("not open")
-        task = self._group.create_task(coroutine, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+            raise RuntimeError("tasks are started between open and close")
+        return self._group.create_task(coroutine)
 
     async def close(self) -> None:
-        """Cancels what is left and waits for its end."""
+        """Cancels what is left and waits for its end.
+
+        Raises:
+            BaseExceptionGroup: what tasks have raised.
+        """
         group, self._group = self._group, None
-        if group is not None:
-            for task in tuple(self._tasks):
-                task.cancel()
-            await group.__aexit__(None, None, None)
+        if group is None:
+            return
+        try:
+            await group.__aexit__(_Ending, _Ending(), None)
+        except BaseExceptionGroup as raised:
+            _, others = raised.split(_Ending)
+            if others is not None:
+                raise others from None
