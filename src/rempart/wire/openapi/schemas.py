@@ -16,6 +16,11 @@ def _object(properties: dict[str, Schema], required: list[str], **more: Any) -> 
     return {"type": "object", "properties": properties, "required": required, **more}
 
 
+def _whole(properties: dict[str, Schema]) -> Schema:
+    """An object whose members are all there."""
+    return _object(properties, list(properties))
+
+
 def _nullable(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
@@ -182,17 +187,25 @@ def all_schemas() -> dict[str, Schema]:
         "MessagesRequest": _MESSAGES_REQUEST,
         "CountTokensRequest": _object(_COUNTED, ["model", "messages"]),
         "TokenizeRequest": _TOKENIZE_REQUEST,
-        "TokenizeAnswer": _object({"model": TEXT, "tokens": WHOLE}, ["model", "tokens"]),
-        "InputTokens": _object({"input_tokens": WHOLE}, ["input_tokens"]),
-        "Completion": _object({"id": TEXT, "object": TEXT, "choices": {"type": "array"}}, ["id", "object", "choices"]),
-        "Embeddings": _object({"object": TEXT, "data": {"type": "array"}}, ["object", "data"]),
-        "Ranking": _object({"results": {"type": "array"}}, ["results"]),
-        "Response": _object({"id": TEXT, "object": {"const": "response"}, "output": {"type": "array"}}, ["id", "object", "output"]),
-        "Message": _object({"id": TEXT, "type": {"const": "message"}, "content": {"type": "array"}}, ["id", "type", "content"]),
+        "TokenizeAnswer": _whole({"model": TEXT, "tokens": WHOLE}),
+        "InputTokens": _whole({"input_tokens": WHOLE}),
+        "Completion": _whole({"id": TEXT, "object": TEXT, "choices": {"type": "array"}}),
+        "Embeddings": _whole({"object": TEXT, "data": {"type": "array"}}),
+        "Ranking": _whole({"results": {"type": "array"}}),
+        "Response": _whole(
+            {"id": TEXT, "object": {"const": "response"}, "output": {"type": "array"}}
+        ),
+        "Message": _whole({"id": TEXT, "type": {"const": "message"}, "content": {"type": "array"}}),
         "Model": _MODEL_ENTRY,
-        "ModelList": _object({"object": {"const": "list"}, "data": {"type": "array", "items": ref("Model")}}, ["object", "data"]),
+        "ModelList": _whole(
+            {"object": {"const": "list"}, "data": {"type": "array", "items": ref("Model")}}
+        ),
         "Probe": _PROBE,
-        "Health": _object({"status": {"enum": ["healthy", "degraded", "unhealthy"]}, "timestamp": TEXT}, ["status", "timestamp"]),
-        "ErrorAnswer": _object({"error": error}, ["error"]),
-        "MessagesErrorAnswer": _object({"type": {"const": "error"}, "error": error, "request_id": TEXT}, ["type", "error", "request_id"]),
-    }  # fmt: skip
+        "Health": _whole(
+            {"status": {"enum": ["healthy", "degraded", "unhealthy"]}, "timestamp": TEXT}
+        ),
+        "ErrorAnswer": _whole({"error": error}),
+        "MessagesErrorAnswer": _whole(
+            {"type": {"const": "error"}, "error": error, "request_id": TEXT}
+        ),
+    }
