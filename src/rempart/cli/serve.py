@@ -28,7 +28,10 @@ ADMIN_KEY = "REMPART_ADMIN_KEY"
 def serve(
     model: Annotated[
         str,
-        typer.Argument(help="GGUF file, Hugging Face folder, hub name, configured name, or demo."),
+        typer.Argument(
+            metavar="MODEL",
+            help="GGUF file, Hugging Face folder, hub name, configured name, or demo.",
+        ),
     ] = "",
     config: Config = None,
     host: Annotated[str | None, typer.Option("--host", help="Address of the data plane.")] = None,
