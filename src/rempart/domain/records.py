@@ -11,6 +11,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         id: ours, a UUIDv7; the record's key.
         request_id: the client's own, or ours.
+        trace_id: of the client's trace (W3C); empty where it sent none.
         at: when it came, RFC 3339 in UTC.
         end_reason: ``stop``, ``length``, … where a model answered; ``answered``; else the error's code.
         clock: which clock ran out, for ``timeout``.
@@ -22,6 +23,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     request_id: str
+    trace_id: str
     at: str
     operation: str
     model: str

@@ -222,6 +222,7 @@ class Exchange:
         "started_s",
         "ticket",
         "timestamp",
+        "trace_id",
         "traceparent",
         "tracestate",
     )  # fmt: skip
@@ -234,6 +235,7 @@ class Exchange:
         self.timestamp = ""
         self.id = ""
         self.request_id = ""
+        self.trace_id = ""
         self.traceparent = ""
         self.tracestate = ""
         self.route: Route | None = None

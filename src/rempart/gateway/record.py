@@ -63,6 +63,7 @@ def build(exchange: Exchange) -> RequestRecord:
     return RequestRecord(
         id=exchange.id,
         request_id=exchange.request_id,
+        trace_id=exchange.trace_id,
         at=exchange.timestamp,
         operation=exchange.operation.name if exchange.operation is not None else "unknown",
         model=exchange.model_label,

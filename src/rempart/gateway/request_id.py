@@ -5,6 +5,7 @@ import re
 from rempart.base.clock import iso_utc
 from rempart.base.ids import Ids
 from rempart.gateway.exchange import Exchange
+from rempart.wire import traceparent
 
 WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
@@ -22,3 +23,23 @@ def identify(exchange: Exchange, ids: Ids) -> None:
         exchange.request_id = sent.decode("ascii")
     else:
         exchange.request_id = exchange.id
+    _trace(exchange)
+
+
+def _trace(exchange: Exchange) -> None:
+    """Take part in the client's trace, or start one; its ids are cut from the exchange's own."""
+    digits = exchange.id.replace("-", "")
+    span_id = digits[16:]
+    if exchange.request.header(b"traceparent") is not None:
+        headers = exchange.request.headers
+        came = traceparent.parse(
+            [value for name, value in headers if name == b"traceparent"],
+            [value for name, value in headers if name == b"tracestate"],
+        )
+        if came is not None:
+            here = traceparent.child(came, span_id)
+            exchange.trace_id = came.trace_id
+            exchange.traceparent = traceparent.format(here)
+            exchange.tracestate = here.tracestate
+            return
+    exchange.traceparent = f"00-{digits}-{span_id}-00"
