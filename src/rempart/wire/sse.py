@@ -28,12 +28,11 @@ class EventSplitter:
         tail_bytes_max: how much of an unfinished event is held.
     """
 
-    __slots__ = ("_after_cr", "_tail", "_tail_bytes_max")
+    __slots__ = ("_tail", "_tail_bytes_max")
 
     def __init__(self, *, tail_bytes_max: int = TAIL_BYTES_MAX) -> None:
         self._tail = bytearray()
         self._tail_bytes_max = tail_bytes_max
-        self._after_cr = False
 
     @property
     def rest(self) -> bytes:
@@ -43,13 +42,14 @@ class EventSplitter:
     def feed(self, data: bytes) -> bytes:
         """The events that ``data`` completes, ending with a blank line; ``b""`` if there are none.
 
-        All outputs together are the input without ``rest``, save that the LF of a CR LF which was
-        cut behind the CR of a blank line is left out: that CR already ended the event.
+        All outputs and ``rest`` together are the input. Where CR LF is cut behind the CR of a blank
+        line, that CR ends the event and the LF comes as an output of its own, a blank line more:
+        waiting for it would hold back each event of a stream whose lines end with CR alone.
 
         Raises:
             EventTooLarge: the unfinished event is above the bound. The splitter is of no use then.
         """
-        if not self._tail and not self._after_cr and data.endswith((b"\n\n", b"\r\n\r\n")):
+        if not self._tail and data.endswith((b"\n\n", b"\r\n\r\n")):
             return data
         return self._feed_slowly(data)
 
@@ -57,10 +57,6 @@ class EventSplitter:
         if not data:
             return b""
         tail = self._tail
-        if self._after_cr:
-            self._after_cr = False
-            if data[0] == 0x0A:
-                data = data[1:]
         known = len(tail)
         tail += data
         end = _last_blank_line_end(tail, max(0, known - 1))
@@ -68,11 +64,7 @@ class EventSplitter:
             # Only the first line of what is held can be blank without a line end before it.
             end = _line_end_length(tail)
         events = bytes(tail[:end])
-        if end:
-            del tail[:end]
-            # CR LF may have been cut in its middle. Waiting for the LF would hold back an event
-            # of a stream whose lines end with CR alone.
-            self._after_cr = not tail and events.endswith(b"\r")
+        del tail[:end]
         if len(tail) > self._tail_bytes_max:
             raise EventTooLarge(self._tail_bytes_max)
         return events
