@@ -30,7 +30,11 @@ embeddings = true
 
 
 @pytest.fixture(scope="session")
-def demo_server(demo_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RempartServer]:
+def demo_server(
+    demo_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RempartServer]:
     """``demo`` loaded, ``vectors`` (the same model with embeddings) loaded when first asked for."""
-    with running_server(tmp_path_factory.mktemp("demo-server"), CONFIG.format(model=demo_model)) as server:
+    with running_server(
+        tmp_path_factory.mktemp("demo-server"), CONFIG.format(model=demo_model)
+    ) as server:
         yield server.until_ready()

@@ -16,20 +16,28 @@ WEATHER: Any = {
     "function": {
         "name": "get_weather",
         "description": "Weather in a city",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
     },
 }
 
 
 @pytest.fixture
 def client(demo_server: RempartServer) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{demo_server.url}/v1", api_key=ADMIN_KEY, max_retries=0, timeout=60) as one:
+    with openai.OpenAI(
+        base_url=f"{demo_server.url}/v1", api_key=ADMIN_KEY, max_retries=0, timeout=60
+    ) as one:
         yield one
 
 
 @pytest.fixture
 def claude(demo_server: RempartServer) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(base_url=demo_server.url, api_key=ADMIN_KEY, max_retries=0, timeout=60) as one:
+    with anthropic.Anthropic(
+        base_url=demo_server.url, api_key=ADMIN_KEY, max_retries=0, timeout=60
+    ) as one:
         yield one
 
 
@@ -44,10 +52,22 @@ def test_chat(client: openai.OpenAI) -> None:
 
 
 def test_a_stream_says_what_the_document_says(client: openai.OpenAI) -> None:
-    wanted: dict[str, Any] = {"model": "demo", "messages": MESSAGES, "max_tokens": 16, "seed": 1, "temperature": 0}
+    wanted: dict[str, Any] = {
+        "model": "demo",
+        "messages": MESSAGES,
+        "max_tokens": 16,
+        "seed": 1,
+        "temperature": 0,
+    }
     whole = client.chat.completions.create(**wanted).choices[0].message.content
-    chunks = list(client.chat.completions.create(**wanted, stream=True, stream_options={"include_usage": True}))
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == whole
+    chunks = list(
+        client.chat.completions.create(
+            **wanted, stream=True, stream_options={"include_usage": True}
+        )
+    )
+    assert (
+        "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == whole
+    )
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens <= 16
     silent = list(client.chat.completions.create(**wanted, stream=True))
@@ -74,11 +94,19 @@ def test_a_required_tool_is_called(client: openai.OpenAI) -> None:
 
 
 def test_structured_output(client: openai.OpenAI) -> None:
-    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"], "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": {"ok": {"type": "boolean"}},
+        "required": ["ok"],
+        "additionalProperties": False,
+    }
     answer = client.chat.completions.create(
         model="demo",
         messages=[{"role": "user", "content": "Answer with JSON: is water wet?"}],
-        response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}},
+        response_format={
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": schema, "strict": True},
+        },
         max_tokens=40,
     )
     assert isinstance(json.loads(answer.choices[0].message.content or "")["ok"], bool)
@@ -94,12 +122,18 @@ def test_log_probabilities_and_several_choices(client: openai.OpenAI) -> None:
 
 
 def test_completions(client: openai.OpenAI) -> None:
-    answer = client.completions.create(model="demo", prompt="The capital of France is", max_tokens=5, temperature=0)
+    answer = client.completions.create(
+        model="demo", prompt="The capital of France is", max_tokens=5, temperature=0
+    )
     assert "Paris" in answer.choices[0].text
     text = "".join(
         chunk.choices[0].text
         for chunk in client.completions.create(
-            model="demo", prompt="The capital of France is", max_tokens=5, temperature=0, stream=True
+            model="demo",
+            prompt="The capital of France is",
+            max_tokens=5,
+            temperature=0,
+            stream=True,
         )
     )
     assert text == answer.choices[0].text
@@ -113,12 +147,16 @@ def test_embeddings_of_a_model_that_is_loaded_for_it(client: openai.OpenAI) -> N
 
 
 def test_responses(client: openai.OpenAI) -> None:
-    answer = client.responses.create(model="demo", input="Say hello in French.", max_output_tokens=12, store=False)
+    answer = client.responses.create(
+        model="demo", input="Say hello in French.", max_output_tokens=12, store=False
+    )
     assert answer.output_text
     assert answer.usage is not None
     kinds = []
     text = ""
-    with client.responses.stream(model="demo", input="Say hello.", max_output_tokens=8, store=False) as stream:
+    with client.responses.stream(
+        model="demo", input="Say hello.", max_output_tokens=8, store=False
+    ) as stream:
         for event in stream:
             kinds.append(event.type)
             if event.type == "response.output_text.delta":
@@ -138,7 +176,9 @@ def test_responses_refuses_what_it_cannot_keep(client: openai.OpenAI) -> None:
 
 
 def test_messages(claude: anthropic.Anthropic) -> None:
-    answer = claude.messages.create(model="demo", max_tokens=12, messages=MESSAGES, system="Be brief.")
+    answer = claude.messages.create(
+        model="demo", max_tokens=12, messages=MESSAGES, system="Be brief."
+    )
     assert answer.content[0].type == "text"
     assert answer.stop_reason in ("end_turn", "max_tokens")
     assert answer.usage.input_tokens > 0
@@ -172,21 +212,28 @@ def test_models(client: openai.OpenAI) -> None:
     assert client.models.retrieve("demo").model_extra["context_length"] == 2048  # type: ignore[index]
 
 
-def test_errors_are_the_clients_own_exceptions(client: openai.OpenAI, demo_server: RempartServer) -> None:
+def test_errors_are_the_clients_own_exceptions(
+    client: openai.OpenAI, demo_server: RempartServer
+) -> None:
     with pytest.raises(openai.NotFoundError) as missing:
         client.chat.completions.create(model="none", messages=MESSAGES)
     assert missing.value.code == "model_not_found"
     assert missing.value.request_id
     with pytest.raises(openai.BadRequestError) as invalid:
-        client.chat.completions.create(model="demo", messages=[{"role": "wizard", "content": "x"}], temperature=-3)  # type: ignore[list-item]
+        client.chat.completions.create(
+            model="demo", messages=[{"role": "wizard", "content": "x"}], temperature=-3
+        )  # type: ignore[list-item]
     fields = {field["path"] for field in invalid.value.body["details"]["fields"]}  # type: ignore[index]
     assert {"temperature", "messages[0].role"} <= fields
     with pytest.raises(openai.BadRequestError) as long:
-        client.chat.completions.create(model="demo", messages=[{"role": "user", "content": "mot " * 4000}])
+        client.chat.completions.create(
+            model="demo", messages=[{"role": "user", "content": "mot " * 4000}]
+        )
     assert long.value.code == "context_length_exceeded"
-    with openai.OpenAI(base_url=f"{demo_server.url}/v1", api_key="wrong", max_retries=0) as stranger, pytest.raises(
-        openai.AuthenticationError
-    ) as unknown:
+    with (
+        openai.OpenAI(base_url=f"{demo_server.url}/v1", api_key="wrong", max_retries=0) as stranger,
+        pytest.raises(openai.AuthenticationError) as unknown,
+    ):
         stranger.models.list()
     assert unknown.value.code == "invalid_api_key"
     with pytest.raises(openai.APIStatusError) as late:
@@ -215,10 +262,13 @@ def test_an_error_in_mid_stream_raises(client: openai.OpenAI, claude: anthropic.
             pass
 
 
-def test_anthropic_errors_have_its_types(claude: anthropic.Anthropic, demo_server: RempartServer) -> None:
+def test_anthropic_errors_have_its_types(
+    claude: anthropic.Anthropic, demo_server: RempartServer
+) -> None:
     with pytest.raises(anthropic.NotFoundError):
         claude.messages.create(model="none", max_tokens=3, messages=MESSAGES)
-    with anthropic.Anthropic(base_url=demo_server.url, api_key="wrong", max_retries=0) as stranger, pytest.raises(
-        anthropic.AuthenticationError
+    with (
+        anthropic.Anthropic(base_url=demo_server.url, api_key="wrong", max_retries=0) as stranger,
+        pytest.raises(anthropic.AuthenticationError),
     ):
         stranger.messages.create(model="demo", max_tokens=3, messages=MESSAGES)

@@ -34,11 +34,15 @@ def busy(server: RempartServer) -> int:
 
 async def start(server: RempartServer, stream: bool, prompt: str = LONG) -> Connection:
     connection = await Connection.open(server.port)
-    await connection.send("POST", "/v1/chat/completions", key=ADMIN_KEY, body=wanted(stream, prompt=prompt))
+    await connection.send(
+        "POST", "/v1/chat/completions", key=ADMIN_KEY, body=wanted(stream, prompt=prompt)
+    )
     return connection
 
 
-def test_hang_ups_free_slots_in_every_stage_and_wasted_tokens_are_counted(demo_model: Path, tmp_path: Path) -> None:
+def test_hang_ups_free_slots_in_every_stage_and_wasted_tokens_are_counted(
+    demo_model: Path, tmp_path: Path
+) -> None:
     with running_server(tmp_path, CONFIG.format(model=demo_model)) as server:
         server.until_ready()
 
@@ -52,9 +56,13 @@ def test_hang_ups_free_slots_in_every_stage_and_wasted_tokens_are_counted(demo_m
             else:
                 await asyncio.to_thread(until, lambda: busy(server) > 0, 10, "a busy slot")
                 if stage == "decode":
-                    await asyncio.sleep(0.5)  # tokens are being made; an unstreamed answer shows none
+                    await asyncio.sleep(
+                        0.5
+                    )  # tokens are being made; an unstreamed answer shows none
             connection.abort()
-            await asyncio.to_thread(until, lambda: busy(server) == 0, 10, f"a free slot after {stage}")
+            await asyncio.to_thread(
+                until, lambda: busy(server) == 0, 10, f"a free slot after {stage}"
+            )
 
         async def scenario() -> None:
             for stage in ("decode", "prefill"):
@@ -65,11 +73,17 @@ def test_hang_ups_free_slots_in_every_stage_and_wasted_tokens_are_counted(demo_m
             # Queued: two take the slots, a third waits and leaves.
             first, second, third = [await start(server, True) for _ in range(3)]
             await asyncio.to_thread(
-                until, lambda: server.health()["models"][0]["queue"]["waiting"] == 1, 10, "one waits"
+                until,
+                lambda: server.health()["models"][0]["queue"]["waiting"] == 1,
+                10,
+                "one waits",
             )
             third.abort()
             await asyncio.to_thread(
-                until, lambda: server.health()["models"][0]["queue"]["waiting"] == 0, 10, "none waits"
+                until,
+                lambda: server.health()["models"][0]["queue"]["waiting"] == 0,
+                10,
+                "none waits",
             )
             first.abort()
             second.abort()
@@ -79,17 +93,26 @@ def test_hang_ups_free_slots_in_every_stage_and_wasted_tokens_are_counted(demo_m
         own = runner_counters(server)
         assert own["wasted_tokens"] > 0
         until(
-            lambda: server.metric("rempart_wasted_tokens_total") == runner_counters(server)["wasted_tokens"],
+            lambda: (
+                server.metric("rempart_wasted_tokens_total")
+                == runner_counters(server)["wasted_tokens"]
+            ),
             5,
             f"the same count as the runner's own: {own}",
         )
-        ends = [line["end_reason"] for line in server.log() if line["event"] == "request" and line["operation"] == "chat"]
+        ends = [
+            line["end_reason"]
+            for line in server.log()
+            if line["event"] == "request" and line["operation"] == "chat"
+        ]
         assert ends.count("client_closed") == len(ends)
 
 
 def runner_counters(server: RempartServer) -> dict[str, int]:
     """The runner's own counters, asked through its own door."""
-    sockets = sorted(server.data_dir.rglob("*.sock")) + sorted(Path("/tmp").glob("rempart*/**/*.sock"))
+    sockets = sorted(server.data_dir.rglob("*.sock")) + sorted(
+        Path("/tmp").glob("rempart*/**/*.sock")
+    )
     found = [path for path in sockets if path.name.startswith("demo")]
     assert found, sockets
     line = server.control_counters("demo")
@@ -98,9 +121,17 @@ def runner_counters(server: RempartServer) -> dict[str, int]:
 
 def test_a_queued_stream_is_served_in_its_turn(demo_server: RempartServer) -> None:
     async def scenario() -> None:
-        body = {"model": "demo", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4, "stream": False}
+        body = {
+            "model": "demo",
+            "messages": [{"role": "user", "content": "Hi"}],
+            "max_tokens": 4,
+            "stream": False,
+        }
         answers = await asyncio.gather(
-            *(request(demo_server.port, "POST", "/v1/chat/completions", key=ADMIN_KEY, body=body) for _ in range(12))
+            *(
+                request(demo_server.port, "POST", "/v1/chat/completions", key=ADMIN_KEY, body=body)
+                for _ in range(12)
+            )
         )
         assert [answer.status for answer in answers] == [200] * 12
         assert all(json.loads(answer.body)["usage"]["completion_tokens"] <= 4 for answer in answers)

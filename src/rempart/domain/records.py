@@ -18,6 +18,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
         prompt_tokens: None where no model was asked or its count is not known.
         ttft_ms: from received to the first chunk.
         bytes_in, bytes_out: of the bodies.
+        prompt: the request's text, only where the operator asked for it.
         malformed_events: events of the runner's stream that were no chunks and were left out.
     """
 
@@ -44,9 +45,10 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     replica: str
     malformed_events: int
     ignored_fields: list[str]
+    prompt: str = ""
 
     def fields(self) -> dict[str, Any]:
-        """The fields that say something, for a log line; there is no prompt among them."""
+        """The fields that say something, for a log line."""
         found = {}
         for name in self.__struct_fields__:
             value = getattr(self, name)

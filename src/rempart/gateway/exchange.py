@@ -212,6 +212,7 @@ class Exchange:
         "operation",
         "other_replicas",
         "principal",
+        "prompt",
         "queue_s",
         "replica",
         "reply",
@@ -248,6 +249,7 @@ class Exchange:
         self.replica: Replica | None = None
         self.failed_replicas: list[str] = []
         self.other_replicas = 0
+        self.prompt = ""
         self.is_queued = False
         self.ticket: Ticket | None = None
         self.grant = ""

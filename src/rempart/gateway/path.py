@@ -15,11 +15,19 @@ from rempart.gateway.attempts import attempts
 from rempart.gateway.authentication.step import Authentication
 from rempart.gateway.deadline import Clocks, Deadline
 from rempart.gateway.error_answers import ErrorAnswers, OnBug
-from rempart.gateway.exchange import Exchange, Operation, Route
+from rempart.gateway.exchange import Call, Exchange, Operation, Route, encode_json
 from rempart.gateway.keep_alive import KeepAlive
 from rempart.gateway.record import FanOut, Recorded
 from rempart.gateway.relay.step import Relay
 from rempart.gateway.request_id import identify
+
+PROMPT_CHARACTERS_MAX = 16384
+
+
+def prompt_text(call: Call) -> str:
+    """The request for the runner as text, shortened."""
+    raw = encode_json(call.document) if call.document is not None else call.raw
+    return raw[: 4 * PROMPT_CHARACTERS_MAX].decode("utf-8", "replace")[:PROMPT_CHARACTERS_MAX]
 
 
 class Routes(Protocol):
@@ -41,6 +49,7 @@ class Way:
         clocks: of each model, by name.
         read_s: how long a request may take until its call is known.
         is_runner: whether a model's process is ours, for the name of its errors.
+        keeps_prompts: records get the text of requests; the operator asked for it ([logs] prompts).
     """
 
     def __init__(
@@ -57,6 +66,7 @@ class Way:
         read_s: float,
         is_runner: Callable[[str], bool],
         is_accepting: Callable[[], bool],
+        keeps_prompts: bool = False,
     ) -> None:
         self._ids = ids
         self._routes = routes
@@ -69,6 +79,7 @@ class Way:
         self._read_s = read_s
         self._is_runner = is_runner
         self._is_accepting = is_accepting
+        self._keeps_prompts = keeps_prompts
 
     async def serve(self, exchange: Exchange) -> None:
         """Serve one exchange. Raises nothing but a cancellation from outside."""
@@ -85,6 +96,8 @@ class Way:
             call = exchange.call = await operation.prepare(exchange)  # 5
             if call is None:
                 return
+            if self._keeps_prompts:
+                exchange.prompt = prompt_text(call)
             deadline.begin_call(exchange)
             with KeepAlive(exchange):
                 for attempt in attempts(exchange):  # another only before the first byte

@@ -86,6 +86,7 @@ def build(exchange: Exchange) -> RequestRecord:
         replica=exchange.replica.id if exchange.replica is not None else "",
         malformed_events=shape.malformed_count if shape is not None else 0,
         ignored_fields=exchange.ignored_fields,
+        prompt=exchange.prompt,
     )
 
 

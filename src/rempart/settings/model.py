@@ -96,7 +96,7 @@ class Logs:
     keep: Annotated[int, Ge(0), Le(1000), Doc("rotated files kept")] = 5
     console: Annotated[Literal["text", "json", "off"], Doc("format on the console")] = "text"
     level: Annotated[Literal["debug", "info", "warning", "error"], Doc("least level")] = "info"
-    prompts: Annotated[bool, Doc("write prompt and answer texts into the log")] = False
+    prompts: Annotated[bool, Doc("write the texts of requests into the log")] = False
 
 
 @dataclass(frozen=True, kw_only=True)

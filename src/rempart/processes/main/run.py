@@ -336,6 +336,9 @@ class Main:
                 next_sign_s = self._clock.now() + self._manager.watchdog_s
                 self._manager.say("WATCHDOG=1")
             self._rotate_log()
+            statuses = self._supervisor.statuses()
+            if statuses != self._statuses:  # queues and busy slots, which /health tells
+                self._publish(statuses)
             sweep_orphans(self._children.pids() | self._supervisor.pids())
 
     def _rotate_log(self) -> None:

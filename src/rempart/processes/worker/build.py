@@ -164,6 +164,7 @@ def build(welcome: Welcome, link: Link) -> Worker:
         read_s=settings.deadline.total_s,
         is_runner=lambda model: kinds.get(model, "") in RUNNER_KINDS,
         is_accepting=lambda: runners.is_accepting,
+        keeps_prompts=settings.logs.prompts,
     )
     entry = Entry(
         way=way, clock=clock, ids=ids, metrics=metrics, log=log, base_path=settings.server.base_path
