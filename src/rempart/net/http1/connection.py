@@ -51,6 +51,7 @@ class Connection(asyncio.Protocol):
         "_held",
         "_is_deaf",
         "_is_paused",
+        "_linger_until",
         "_loop",
         "_rate",
         "_refusal",
@@ -85,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._is_paused = False
         self._written_bytes = 0  # content of the answers before this one
         self._discarded_bytes = 0
+        self._linger_until = 0.0
         self._alarm = Alarm(self._loop, self._on_alarm)
         self._rate: BodyRate | None = None
         self._stall: WriteStall | None = None
@@ -110,9 +112,7 @@ class Connection(asyncio.Protocol):
         elif state is _RUNNING:
             self._hold(data)
         elif state is _LINGERING:
-            self._discarded_bytes += len(data)
-            if self._discarded_bytes > self._server.limits.linger_bytes_max:
-                self.abort()
+            self._discard(len(data))
 
     def eof_received(self) -> bool:
         """The client will send nothing more; see the module's text."""
@@ -397,25 +397,39 @@ class Connection(asyncio.Protocol):
 
     def _linger(self) -> None:
         """Ends our side and discards the client's, so that no reset overtakes the answer (RFC 9112 §9.6)."""
-        self._enter_last_state(self._server.limits.linger_s)
-        if self._transport.can_write_eof():  # not in TLS, where the client's own close must do
+        limits = self._server.limits
+        now = self._loop.time()
+        self._linger_until = now + limits.linger_s
+        if self._transport.can_write_eof():
+            self._enter_last_state(self._linger_until)
             self._transport.write_eof()
+        else:
+            # TLS has no half-closing here: the client may be done without our being able to see it.
+            self._enter_last_state(min(now + limits.linger_quiet_s, self._linger_until))
         self._listen()
+
+    def _discard(self, count: int) -> None:
+        self._discarded_bytes += count
+        limits = self._server.limits
+        if self._discarded_bytes > limits.linger_bytes_max:
+            self.abort()
+        elif not self._transport.can_write_eof() and not self._transport.is_closing():
+            self._alarm.set(min(self._loop.time() + limits.linger_quiet_s, self._linger_until))
 
     def _close(self) -> None:
         """Closes when everything is sent; a client that does not take it is cut off."""
         if self._transport.get_write_buffer_size():
-            self._enter_last_state(self._server.limits.write_stall_s)
+            self._enter_last_state(self._loop.time() + self._server.limits.write_stall_s)
         else:
             self._lose()
         self._transport.close()
 
-    def _enter_last_state(self, bound_s: float) -> None:
+    def _enter_last_state(self, until: float) -> None:
         self._state = _LINGERING
         self._held = b""
         self._head = None
         self._body = None
-        self._alarm.set(self._loop.time() + bound_s)
+        self._alarm.set(until)
 
     # Clocks.
 
@@ -442,7 +456,10 @@ class Connection(asyncio.Protocol):
             else:
                 self._close()
         elif state is _LINGERING:
-            self.abort()
+            if self._transport.is_closing():
+                self.abort()  # what is left unsent is not taken
+            else:
+                self._close()
         elif state is _BODY:
             body = cast(Body, self._body)
             if self._rate is not None:

@@ -27,6 +27,7 @@ class ServerLimits:
         chunks_max: chunks of a chunked request body; above: 400. A client's chunks are kilobytes; one
             byte each would cost us a hundred times what it costs the sender.
         linger_s: after an answer that ends the connection early, input is discarded for this long.
+        linger_quiet_s: the same over TLS, where the client's end cannot be told from silence.
         linger_bytes_max: and at most this much of it.
         skip_bytes_max: rest of an unread body up to which the connection is kept for another request.
         refusals_max: connections above ``connections_max`` that get a 503; more are just closed.
@@ -48,6 +49,7 @@ class ServerLimits:
     held_bytes_max: int = 65536
     chunks_max: int = 16384
     linger_s: float = 5.0
+    linger_quiet_s: float = 0.5
     linger_bytes_max: int = 128 * 1024 * 1024
     skip_bytes_max: int = 65536
     refusals_max: int = 256

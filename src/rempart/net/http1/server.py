@@ -121,7 +121,7 @@ class Server:
             tasks=self._tasks,
             new_connection=self._new_connection,
             handshake_s=self.limits.header_read_s,
-            pending_max=self.limits.connections_max,
+            pending_max=self.limits.connections_max + self.limits.refusals_max,
         )
         self._acceptor.start()
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from rempart.net.http1.owner import TaskOwner
 
 
