@@ -60,9 +60,9 @@ def progress_line(
         is_end = done == total
         if clock.now() - last_s < SAY_EVERY_S and not (is_end and is_shown):
             return
+        over = "\x1b[1A\x1b[2K" if is_terminal and is_shown else ""
         last_s, is_shown = clock.now(), True
         share = f" of {bytes_text(total)} ({100 * done // max(total, 1)} %)" if total else ""
-        before = "\x1b[1A\x1b[2K" if is_terminal and done else ""
-        write(f"{before}{name}: {bytes_text(done)}{share}")
+        write(f"{over}{name}: {bytes_text(done)}{share}")
 
     return progress

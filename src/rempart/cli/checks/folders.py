@@ -35,7 +35,7 @@ def data_folder(data_dir: Path, free_bytes: int | None = None) -> list[Finding]:
         remedy = "Choose another data_dir, or make it writable for the user that runs the server."
         return [error("data_folder", f"{data_dir} cannot be written: {reason}", remedy)]
     findings = [ok("data_folder", f"{data_dir} can be written")]
-    if data_dir.exists() and data_dir.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if existing == data_dir and data_dir.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         findings = [
             warning(
                 "data_folder",
@@ -82,8 +82,16 @@ def config_file(file: Path, has_secrets: bool) -> list[Finding]:
 
 
 def _nearest_existing(folder: Path) -> Path:
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    """The folder, or the first above it that is there; one that may not be looked at counts as there."""
+    while folder != folder.parent:
+        try:
+            folder.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            folder = folder.parent
+        except OSError:
+            return folder
+        else:
+            return folder
     return folder
 
 

@@ -48,10 +48,6 @@ def port(host: str, number: int, setting: str) -> Finding:
             return ok(
                 "ports", f"{place} is free ({setting})" if number else f"any free port ({setting})"
             )
-    except socket.gaierror as problem:
-        return error(
-            "ports", f"{host} is no address of this machine ({problem.strerror})", "Correct it."
-        )
     except PermissionError:
         return error(
             "ports",
@@ -59,7 +55,8 @@ def port(host: str, number: int, setting: str) -> Finding:
             "Choose a port from 1024 on, or give the right (AmbientCapabilities=CAP_NET_BIND_SERVICE).",
         )
     except OSError as problem:
-        if problem.errno == errno.EADDRNOTAVAIL:
+        # Negative numbers are those of the resolver (EAI_NONAME and its kin).
+        if problem.errno is None or problem.errno < 0 or problem.errno == errno.EADDRNOTAVAIL:
             return error(
                 "ports", f"{host} is no address of this machine", 'Use "0.0.0.0" for all of them.'
             )
