@@ -44,7 +44,12 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
         reports_slots: whether it tells by itself when a slot is free (our llama.cpp server does).
         enforces_tool_choice: whether ``tool_choice`` required or named is kept by the runner.
         return_progress: whether ``"return_progress": true`` makes it send prompt progress.
-        stream_usage: whether it takes ``stream_options.include_usage``.
+        stream_usage: whether it takes ``stream_options.include_usage``; if not, usage is in the last
+            chunk, whose ``choices`` is then not empty.
+        sends_done: whether a stream that is whole ends with ``data: [DONE]``.
+        fields: if not empty, the only request fields it takes; it refuses a request with any other.
+        ignores: request fields that it takes without heeding them; what asks for their effect is to
+            be refused by name.
     """
 
     endpoints: dict[str, HangUp] = {}
@@ -53,6 +58,9 @@ class Abilities(msgspec.Struct, frozen=True, kw_only=True):
     enforces_tool_choice: bool = True
     return_progress: bool = False
     stream_usage: bool = True
+    sends_done: bool = True
+    fields: frozenset[str] = frozenset()
+    ignores: frozenset[str] = frozenset()
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
