@@ -1,6 +1,7 @@
 """The real control API on a Unix socket and a port, over a stand-in for the running server."""
 
 import asyncio
+import queue
 import socket
 import threading
 from collections.abc import Iterator
@@ -97,7 +98,7 @@ class ControlServer:
     link: FakeLink
     socket_path: Path
     port: int
-    bugs: list[tuple[Exception, str]]
+    bugs: queue.Queue[tuple[Exception, str]]
 
     @property
     def url(self) -> str:
@@ -108,13 +109,13 @@ class ControlServer:
 def control_server(data_dir: Path) -> Iterator[ControlServer]:
     """Serve in a thread of its own until the block ends."""
     link = FakeLink()
-    bugs: list[tuple[Exception, str]] = []
+    bugs: queue.Queue[tuple[Exception, str]] = queue.Queue(maxsize=100)
     app = build_app(
         link=link,
         settings=SETTINGS,
         authenticate=authenticate,
         clock=SystemClock(),
-        report=lambda bug, request_id: bugs.append((bug, request_id)),
+        report=lambda bug, request_id: bugs.put_nowait((bug, request_id)),
     )
     path = data_dir / "control.sock"
     unix = socket.socket(socket.AF_UNIX)

@@ -1,7 +1,6 @@
 """The configuration for commands: resolved whole, or just its data folder."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +49,8 @@ def data_folder(given: Path | None) -> Path:
 
     A broken configuration must not keep anyone from asking a running server.
     """
+    import tomllib
+
     folder = Path.cwd()
     if given is not None:
         return folder / given

@@ -1,7 +1,6 @@
 """``rempart doctor``: looks at everything that usually goes wrong, and says what to do about it."""
 
 import resource
-import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +43,7 @@ def doctor(
 
 def _examine(config: Path | None, model: str, data_dir: Path | None) -> "Iterator[Finding]":
     import site
+    import sqlite3
     from importlib.metadata import distributions
 
     from rempart.cli.checks import (

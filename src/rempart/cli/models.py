@@ -2,16 +2,19 @@
 
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, urlencode
 
 import typer
 
 from rempart.cli.configuration import data_folder
-from rempart.cli.connection import Connection, connect
 from rempart.cli.failure import CommandFailed
 from rempart.cli.options import Cursor, DataDir, Json, Limit, Url
 from rempart.cli.output import print_json, print_listing, printable
+
+if TYPE_CHECKING:
+    from rempart.cli.connection import Connection
 
 LOAD_S = 7200.0
 """How long `load` waits for the server's answer; a model's own start_s ends it much earlier."""
@@ -34,7 +37,7 @@ def list_models(
 ) -> None:
     """List the models of a running server with their states."""
     query = {"limit": limit} | ({"cursor": cursor} if cursor else {})
-    page = connect(data_dir, url).ask("GET", f"/api/models?{urlencode(query)}")
+    page = _connect(data_dir, url).ask("GET", f"/api/models?{urlencode(query)}")
     columns: list[tuple[str, Callable[[Any], Any]]] = [
         ("NAME", lambda model: model["name"]),
         ("KIND", lambda model: model["kind"]),
@@ -60,7 +63,7 @@ def logs(
     url: Url = "",
 ) -> None:
     """Print the latest lines of a model's own log."""
-    connection = connect(data_dir, url)
+    connection = _connect(data_dir, url)
     lines = _lines(connection, name, LINES_MAX if follow else count)
     if as_json:
         print_json({"items": lines[-count:], "next": None})
@@ -76,14 +79,14 @@ def logs(
 @app.command()
 def load(name: Name, no_wait: NoWait = False, data_dir: DataDir = None, url: Url = "") -> None:
     """Load a model; done when it is ready."""
-    _act(connect(data_dir, url), name, "load", no_wait)
+    _act(_connect(data_dir, url), name, "load", no_wait)
     print(f"{name} is being loaded." if no_wait else f"{name} is ready.")
 
 
 @app.command()
 def unload(name: Name, no_wait: NoWait = False, data_dir: DataDir = None, url: Url = "") -> None:
     """Unload a model; done when its process is gone and its memory free."""
-    _act(connect(data_dir, url), name, "unload", no_wait)
+    _act(_connect(data_dir, url), name, "unload", no_wait)
     print(f"{name} is being unloaded." if no_wait else f"{name} is unloaded.")
 
 
@@ -136,7 +139,14 @@ def unseen(before: list[str], newest: list[str]) -> list[str]:
     return newest
 
 
-def _lines(connection: Connection, name: str, count: int) -> list[str]:
+def _connect(data_dir: Path | None, url: str) -> "Connection":
+    # Imported here: http.client alone is a sixth of what --help may cost.
+    from rempart.cli.connection import connect
+
+    return connect(data_dir, url)
+
+
+def _lines(connection: "Connection", name: str, count: int) -> list[str]:
     answer = connection.ask("GET", f"/api/models/{quote(name)}/logs?n={count}")
     return [str(line) for line in answer["items"]]
 
@@ -146,7 +156,7 @@ def _print_lines(lines: list[str]) -> None:
         print(printable(line), flush=True)
 
 
-def _act(connection: Connection, name: str, act: str, no_wait: bool) -> None:
+def _act(connection: "Connection", name: str, act: str, no_wait: bool) -> None:
     wait = "false" if no_wait else "true"
     connection.ask("POST", f"/api/models/{quote(name)}/{act}?wait={wait}", timeout_s=LOAD_S)
 

@@ -18,6 +18,7 @@ def test_a_right_configuration_is_said_to_be_right(tmp_path: Path) -> None:
     assert json.loads(ran.out) == {"status": "ok", "models": ["a"]}
 
 
+@pytest.mark.requirement("configuration")
 def test_all_errors_are_listed_and_the_exit_code_is_1(tmp_path: Path) -> None:
     (tmp_path / "rempart.toml").write_text("[server]\nport = 'x'\nprot = 1\n")
     ran = rempart("config", "check", cwd=tmp_path)

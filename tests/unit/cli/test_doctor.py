@@ -88,7 +88,7 @@ def test_ports_memory_and_open_files_are_looked_at(
         ran = rempart("doctor", "--json", cwd=tmp_path)
     assert levels(ran, "ports") == ["error", "ok"]
     assert levels(ran, "open_files") == ["warning"]
-    monkeypatch.setattr(doctor.sqlite3, "sqlite_version_info", (3, 40, 1))
+    monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 40, 1))
     assert levels(rempart("doctor", "--json", cwd=tmp_path), "sqlite") == ["warning"]
 
 

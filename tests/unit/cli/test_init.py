@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from lab.command import rempart
 
 
+@pytest.mark.requirement("configuration")
 def test_the_file_it_writes_is_right(tmp_path: Path) -> None:
     assert rempart("init", cwd=tmp_path).code == 0
     ran = rempart("config", "check", cwd=tmp_path)

@@ -42,7 +42,8 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     """What would make every command slow; bench/cli_help_cost.py has the figure."""
     code = (
         "import sys; from rempart.__main__ import main; main(['--help']);"
-        "heavy = {'pydantic', 'fastapi', 'uvicorn', 'rich', 'msgspec', 'asyncio', 'psutil', 'prometheus_client'};"
+        "heavy = {'pydantic', 'fastapi', 'uvicorn', 'rich', 'msgspec', 'asyncio', 'psutil',"
+        "'prometheus_client', 'http.client', 'ssl', 'sqlite3', 'tomllib'};"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(

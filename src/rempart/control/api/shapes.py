@@ -7,14 +7,14 @@ from pydantic import BaseModel, Field
 from rempart.domain.models import ModelStatus, RunnerState
 
 
-class Slots(BaseModel):
+class ModelSlots(BaseModel):
     """Room for requests inside a model's runner."""
 
     total: int = Field(description="0: no bound")
     busy: int
 
 
-class Queue(BaseModel):
+class ModelQueue(BaseModel):
     """Who waits for a slot."""
 
     waiting: int
@@ -31,8 +31,8 @@ class Model(BaseModel):
     reason: str = Field(description="why it is in this state, for people")
     state_seconds: float = Field(description="how long it has been in it")
     preload: bool
-    slots: Slots
-    queue: Queue
+    slots: ModelSlots
+    queue: ModelQueue
     memory_bytes: int
     restarts: int
     context_length: int | None = Field(description="tokens that one request may use")
@@ -49,8 +49,10 @@ class Model(BaseModel):
             reason=status.reason,
             state_seconds=round(max(0.0, now - status.since_s), 3),
             preload=status.preload,
-            slots=Slots(total=status.slots, busy=status.slots_busy),
-            queue=Queue(waiting=status.waiting, predicted_wait_seconds=status.predicted_wait_s),
+            slots=ModelSlots(total=status.slots, busy=status.slots_busy),
+            queue=ModelQueue(
+                waiting=status.waiting, predicted_wait_seconds=status.predicted_wait_s
+            ),
             memory_bytes=status.memory_bytes,
             restarts=status.restarts,
             context_length=status.facts.context_length,

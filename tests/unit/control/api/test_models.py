@@ -64,4 +64,4 @@ def test_an_act_that_fails_after_the_answer_is_no_bug(control: ControlServer) ->
     assert ask(control.port, "POST", "/api/models/demo/load?wait=false", KEY).status == 202
     assert control.link.acted.wait(10)
     assert ask(control.port, "GET", "/livez").status == 200
-    assert control.bugs == []
+    assert control.bugs.empty()
