@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 SRC = ROOT / "src" / "rempart"
 UNIT = ROOT / "tests" / "unit"
@@ -168,6 +170,7 @@ def test_no_file_says_where_packages_come_from() -> None:
     assert found == []
 
 
+@pytest.mark.requirement("setup")
 def test_every_locked_package_has_hashes() -> None:
     by_version_only = {"torch.txt", "without-torch.txt"}
     for file in (ROOT / "requirements").glob("*.txt"):

@@ -58,6 +58,7 @@ both_models = pytest.mark.parametrize("model", ["far", "near"])
 both_modes = pytest.mark.parametrize("stream", [True, False])
 
 
+@pytest.mark.requirement("path", "request-id", "performance-metrics")
 @both_models
 @both_modes
 def test_an_answer_goes_through_and_is_recorded_once(
@@ -86,6 +87,7 @@ def test_an_answer_goes_through_and_is_recorded_once(
     run(body, tmp_path)
 
 
+@pytest.mark.requirement("errors-global", "errors-structured", "path")
 @pytest.mark.parametrize(("script", "code"), [("status=500", "502"), ("then=cut chunks=0", "502")])
 @both_models
 @both_modes
@@ -102,6 +104,7 @@ def test_a_failure_before_the_first_byte_is_a_real_error_answer(
     run(body, tmp_path)
 
 
+@pytest.mark.requirement("errors-structured", "path")
 @pytest.mark.parametrize("then", ["cut", "reset", "no_finish", "error_event"])
 @both_models
 @both_modes
@@ -162,6 +165,7 @@ def test_a_4xx_of_the_replica_keeps_its_status_and_is_not_tried_again(
     run(body, tmp_path)
 
 
+@pytest.mark.requirement("balancing")
 def test_another_replica_is_tried_before_the_first_byte(tmp_path: Path) -> None:
     async def body(gateway: Gateway) -> None:
         answer = await post(gateway, chat("far", stream=False))
@@ -180,6 +184,7 @@ STAGES = {
 }
 
 
+@pytest.mark.requirement("memory-cleanup", "path")
 @pytest.mark.parametrize("stage", STAGES)
 @both_modes
 def test_a_client_that_goes_away_frees_everything(tmp_path: Path, stream: bool, stage: str) -> None:
@@ -213,6 +218,7 @@ def test_a_client_that_goes_away_frees_everything(tmp_path: Path, stream: bool, 
     run(body, tmp_path)
 
 
+@pytest.mark.requirement("timeout-cancels", "timeout-error", "timeout-configurable", "path")
 @pytest.mark.parametrize(
     ("stream", "script", "clock"),
     [
@@ -248,6 +254,7 @@ def test_each_clock_fires_is_named_and_stops_the_generation(
     run(body, tmp_path, deadline=SHORT)
 
 
+@pytest.mark.requirement("timeout-configurable")
 def test_a_client_can_only_lower_its_clock(tmp_path: Path) -> None:
     async def body(gateway: Gateway) -> None:
         lower = {"x-request-timeout": "0.2"}
@@ -276,6 +283,7 @@ def test_a_client_can_only_lower_its_clock(tmp_path: Path) -> None:
     run(body, tmp_path, deadline=SHORT)
 
 
+@pytest.mark.requirement("shutdown", "path")
 @pytest.mark.parametrize("stage", STAGES)
 @both_modes
 def test_shutdown_ends_every_stage_with_a_proper_error(
@@ -311,6 +319,7 @@ def test_shutdown_ends_every_stage_with_a_proper_error(
     run(body, tmp_path)
 
 
+@pytest.mark.requirement("shutdown")
 def test_new_requests_are_refused_and_probes_answered_while_shutting_down(tmp_path: Path) -> None:
     async def body(gateway: Gateway) -> None:
         gateway.publish(statuses_for([gateway.upstream.base_url]), accepting=False)
@@ -324,6 +333,7 @@ def test_new_requests_are_refused_and_probes_answered_while_shutting_down(tmp_pa
     run(body, tmp_path)
 
 
+@pytest.mark.requirement("rate-limit-answer", "problem-rate-limit")
 @pytest.mark.parametrize(
     ("code", "status", "answered"),
     [
@@ -355,6 +365,7 @@ def test_a_refused_slot_is_a_named_error(
     run(body, tmp_path)
 
 
+@pytest.mark.requirement("errors-structured")
 def test_the_error_answer_of_messages_has_anthropics_shape(tmp_path: Path) -> None:
     async def body(gateway: Gateway) -> None:
         gateway.main.refuse_with = SlotRefused(
@@ -371,6 +382,7 @@ def test_the_error_answer_of_messages_has_anthropics_shape(tmp_path: Path) -> No
     run(body, tmp_path)
 
 
+@pytest.mark.requirement("memory-stable", "slow-clients")
 @both_models
 def test_a_reader_that_stops_stops_the_replica(tmp_path: Path, model: str) -> None:
     async def body(gateway: Gateway) -> None:
@@ -393,6 +405,7 @@ def test_a_reader_that_stops_stops_the_replica(tmp_path: Path, model: str) -> No
     run(body, tmp_path)
 
 
+@pytest.mark.requirement("error-rates", "problem-concurrency")
 def test_200_requests_at_once_are_all_answered(tmp_path: Path) -> None:
     async def body(gateway: Gateway) -> None:
         gateway.main.slots = 4
@@ -406,6 +419,7 @@ def test_200_requests_at_once_are_all_answered(tmp_path: Path) -> None:
     run(body, tmp_path)
 
 
+@pytest.mark.requirement("check-invalid-keys", "authentication-errors")
 @pytest.mark.parametrize(
     ("method", "path", "key", "status", "code"),
     [
@@ -438,6 +452,7 @@ def test_what_is_refused_before_any_work(
     run(body, tmp_path)
 
 
+@pytest.mark.requirement("validation-errors")
 @pytest.mark.parametrize(
     ("body_sent", "headers", "status", "code"),
     [
@@ -484,6 +499,7 @@ def test_a_models_state_is_told(tmp_path: Path) -> None:
     run(body, tmp_path)
 
 
+@pytest.mark.requirement("serve")
 def test_a_route_of_ones_own_passes_bytes_and_status(tmp_path: Path) -> None:
     async def body(gateway: Gateway) -> None:
         answer = await post(gateway, {"texte": "é"}, "/generate?x=1")

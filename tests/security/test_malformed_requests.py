@@ -7,6 +7,8 @@ import pytest
 from lab.http1_corpus import CORPUS, GET, GOT, Item, Seen
 from lab.http1_pipe import play
 
+pytestmark = pytest.mark.requirement("smuggling")
+
 RUBBISH = [
     b"\0\xff\r\n\r\n" * 50,
     GET.replace(b"GET /", b"GET /behind") + b"\r\n",

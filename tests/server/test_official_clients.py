@@ -10,6 +10,8 @@ import pytest
 
 from lab.server import ADMIN_KEY, RempartServer
 
+pytestmark = pytest.mark.requirement("clients", "endpoints")
+
 MESSAGES: list[Any] = [{"role": "user", "content": "Say hello in French."}]
 WEATHER: Any = {
     "type": "function",

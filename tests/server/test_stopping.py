@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from lab.http_client import Connection, request
 from lab.server import ADMIN_KEY, RempartServer, running_server, until
 
@@ -40,6 +42,7 @@ async def start(server: RempartServer, stream: bool, prompt: str = LONG) -> Conn
     return connection
 
 
+@pytest.mark.requirement("timeout-cancels")
 def test_hang_ups_free_slots_in_every_stage_and_wasted_tokens_are_counted(
     demo_model: Path, tmp_path: Path
 ) -> None:
@@ -119,6 +122,7 @@ def runner_counters(server: RempartServer) -> dict[str, int]:
     return line
 
 
+@pytest.mark.requirement("problem-concurrency")
 def test_a_queued_stream_is_served_in_its_turn(demo_server: RempartServer) -> None:
     async def scenario() -> None:
         body = {

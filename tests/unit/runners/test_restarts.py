@@ -33,6 +33,7 @@ def test_a_runner_that_served_for_a_while_starts_from_the_first_pause_again() ->
     assert pause_s(history.crashed(960, ready_s=8.0, reason="")) <= 0.5
 
 
+@pytest.mark.requirement("runner-crash")
 def test_too_many_crashes_within_the_window_are_given_up_with_a_reason() -> None:
     limits = Restarts(crashes_max=3, window_s=10)
     history = CrashHistory(limits, random.Random(1))

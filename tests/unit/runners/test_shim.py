@@ -77,6 +77,7 @@ def signals_caught(pid: int) -> str:
     return next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1]
 
 
+@pytest.mark.requirement("memory-unload", "processes")
 @pytest.mark.parametrize("forks", FORKS)
 @pytest.mark.parametrize("victim", ["main", "shim", "runner"])
 def test_nothing_is_left_after_kill_9(victim: str, forks: str, tmp_path: Path) -> None:
@@ -88,6 +89,7 @@ def test_nothing_is_left_after_kill_9(victim: str, forks: str, tmp_path: Path) -
         assert victim == "main" or made.main.poll() is None
 
 
+@pytest.mark.requirement("memory-unload")
 @pytest.mark.parametrize("victim", ["main", "shim", "runner"])
 def test_nothing_is_left_of_a_runner_that_is_deaf_to_sigterm(victim: str, tmp_path: Path) -> None:
     with family(tmp_path, "chain", "--deaf") as made:

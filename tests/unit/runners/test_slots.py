@@ -36,6 +36,7 @@ def queue(
     return made
 
 
+@pytest.mark.requirement("problem-concurrency")
 def test_free_slots_are_granted_at_once_and_the_rest_waits_in_order() -> None:
     slots = queue(2)
     assert isinstance(slots.want(ticket(1), 0, LATE), Granted)
@@ -50,6 +51,7 @@ def test_free_slots_are_granted_at_once_and_the_rest_waits_in_order() -> None:
     assert slots.place(ticket(4)) == 1
 
 
+@pytest.mark.requirement("problem-rate-limit", "rate-limit-answer")
 def test_a_full_queue_refuses_with_appointments_that_do_not_coincide() -> None:
     """Each refused client is told another moment, at the pace at which slots came free of late."""
     slots = queue(1, queue_max=1)

@@ -50,6 +50,7 @@ def test_options_go_over_variables_and_variables_over_the_file(tmp_path: Path) -
     assert (server.port, server.workers, server.control_port) == (1, 4, 6)
 
 
+@pytest.mark.requirement("configuration")
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -364,6 +365,7 @@ def test_the_model_that_is_served_comes_first(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.requirement("configuration")
 def test_every_setting_can_be_written_in_the_file_and_as_a_variable(tmp_path: Path) -> None:
     """Its own default is accepted, or, where it must be given, some text."""
     for setting in every_setting():

@@ -25,6 +25,7 @@ def header(error: RempartError, name: bytes) -> bytes | None:
     return dict(env.headers(error)).get(name)
 
 
+@pytest.mark.requirement("errors-structured")
 def test_the_envelope_has_the_contracts_fields() -> None:
     error = errors.RateLimitExceeded(limit_name="requests_per_minute", limit=60, window_seconds=60)
     assert env.envelope(error, **STAMPS) == {
@@ -40,6 +41,7 @@ def test_the_envelope_has_the_contracts_fields() -> None:
     }
 
 
+@pytest.mark.requirement("rate-limit-answer")
 @pytest.mark.parametrize("cls", every_error(), ids=lambda cls: cls.__name__)
 def test_every_error_keeps_the_table_of_retries(cls: type[RempartError]) -> None:
     error = error_of(cls)
@@ -55,6 +57,7 @@ def test_every_error_keeps_the_table_of_retries(cls: type[RempartError]) -> None
     assert b"x-should-retry" not in found or never
 
 
+@pytest.mark.requirement("rate-limit-answer")
 def test_waits_are_rounded_up_and_never_nought() -> None:
     error = error_of(errors.Overloaded, retry_after_s=2.0004)
     assert header(error, b"retry-after") == b"3"
@@ -154,6 +157,7 @@ def test_the_anthropic_client_raises_on_an_error_in_the_stream() -> None:
     assert caught.value.body["error"]["type"] == "overloaded_error"
 
 
+@pytest.mark.requirement("clients")
 @pytest.mark.parametrize("cls", [errors.Overloaded, errors.InvalidApiKey, errors.ModelNotFound])
 def test_the_official_clients_raise_their_typed_exceptions(cls: type[RempartError]) -> None:
     error = error_of(cls)

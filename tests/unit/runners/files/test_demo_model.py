@@ -152,6 +152,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) 
         ensure_demo_model(tmp_path / "file" / "models", lambda _: None)
 
 
+@pytest.mark.requirement("setup")
 def test_the_real_file_is_what_is_pinned(demo_model: Path) -> None:
     from rempart.runners.files.demo_model import DEMO_SHA256
 

@@ -65,6 +65,7 @@ def test_names_are_split_in_the_bodys_order() -> None:
     assert split_fields(body, KNOWN_FIELDS_CHAT)[0] == ["zzz", "grammar", "aaa"]
 
 
+@pytest.mark.requirement("validation-sanitising")
 def test_no_list_of_extras_lets_through_what_touches_others_work() -> None:
     assert split_fields(["priority"], KNOWN_FIELDS_CHAT, frozenset({"priority"})) == (
         [],

@@ -171,6 +171,7 @@ def test_types_and_rules_agree_on_every_body(body: dict[str, Any]) -> None:
     assert all(len(fault.found) <= 60 for fault in wrong.fields)
 
 
+@pytest.mark.requirement("validation-errors")
 def test_every_wrong_field_is_named_at_once() -> None:
     body = chat(
         messages=[
@@ -250,6 +251,7 @@ def test_messages_are_needed_and_their_number_is_bounded() -> None:
     assert found(validate_chat(chat(messages=[USER] * 2049))) == {"messages": "a list of 2049"}
 
 
+@pytest.mark.requirement("problem-validation")
 def test_thousands_of_wrong_messages_give_a_bounded_answer() -> None:
     assert len(validate_chat(chat(messages=[{"role": "wizard"}] * 2000))) == FAULTS_MAX
 
