@@ -7,6 +7,8 @@ import pytest
 
 from lab.demo_runner import DemoRunner
 
+pytestmark = pytest.mark.requirement("quantised")
+
 HI: dict[str, Any] = {
     "messages": [{"role": "user", "content": "Say hello."}],
     "max_tokens": 6,

@@ -31,6 +31,7 @@ def reads(words: int = 1500, **more: Any) -> dict[str, Any]:
     } | more
 
 
+@pytest.mark.requirement("timeout-cancels")
 def test_a_hang_up_while_tokens_are_made_frees_the_slot(runner: DemoRunner) -> None:
     before = runner.counters()
     with runner.stream(COMPLETIONS, generates(), grant="decode") as stream:
@@ -44,6 +45,7 @@ def test_a_hang_up_while_tokens_are_made_frees_the_slot(runner: DemoRunner) -> N
     assert after["completion_tokens"] - before["completion_tokens"] == end.completion_tokens
 
 
+@pytest.mark.requirement("timeout-cancels")
 def test_a_hang_up_while_the_prompt_is_read_frees_the_slot(runner: DemoRunner) -> None:
     asked = reads(return_progress=True)
     with runner.stream(COMPLETIONS, asked, grant="prefill") as stream:
@@ -55,6 +57,7 @@ def test_a_hang_up_while_the_prompt_is_read_frees_the_slot(runner: DemoRunner) -
     assert end.prompt_tokens > 0
 
 
+@pytest.mark.requirement("timeout-cancels")
 def test_a_client_that_does_not_stream_stops_it_too(runner: DemoRunner) -> None:
     for grant, asked in (("d", generates(stream=False)), ("p", reads(stream=False))):
         with runner.stream(COMPLETIONS, asked, grant=grant):

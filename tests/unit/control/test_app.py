@@ -14,6 +14,7 @@ def test_probe_and_description_need_no_key(control: ControlServer, path: str) ->
     assert ask(control.port, "GET", path).status == 200
 
 
+@pytest.mark.requirement("check-invalid-keys", "recommend-admin")
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -60,6 +61,7 @@ def test_every_answer_has_a_request_id_and_echoes_a_well_formed_one(control: Con
     assert answer.error["request_id"] == answer.headers["x-request-id"]
 
 
+@pytest.mark.requirement("errors-structured")
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
@@ -115,6 +117,7 @@ def test_an_error_of_the_server_keeps_its_status_and_when_to_try_again(
     assert answer.headers["x-should-retry"] == "false"
 
 
+@pytest.mark.requirement("errors-global")
 def test_a_bug_is_answered_without_its_text_and_reported(control: ControlServer) -> None:
     control.link.failure = ValueError("secret of the house")
     answer = ask(control.port, "POST", "/api/models/demo/load", "all-scopes")

@@ -84,7 +84,9 @@ def test_head_has_the_headers_of_get_and_no_content(run: Callable) -> None:
                 assert (await client.read_answer())[2] == HELLO
         async with serving(stream) as served:
             with await RawClient.connect(served) as client:
-                await client.send(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\nHEAD /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+                await client.send(
+                    b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\nHEAD /2 HTTP/1.1\r\nHost: a\r\n\r\n"
+                )
                 for _ in range(2):
                     assert b"transfer-encoding: chunked" in await client.read_until(b"\r\n\r\n")
                 client.half_close()
@@ -166,7 +168,9 @@ def test_a_too_large_body_is_refused_without_losing_the_answer(run: Callable) ->
             with await RawClient.connect(served) as client:
                 async with asyncio.TaskGroup() as group:
                     head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-                    group.create_task(client.send(head + (b"400\r\n" + b"x" * 1024 + b"\r\n") * 8000))
+                    group.create_task(
+                        client.send(head + (b"400\r\n" + b"x" * 1024 + b"\r\n") * 8000)
+                    )
                     answer = await client.read_to_end()
                 assert answer.startswith(b"HTTP/1.1 413 ")
 
@@ -227,7 +231,9 @@ def test_pipelined_requests_are_answered_one_at_a_time_and_in_order(run: Callabl
         async with serving(alone) as served:
             with await RawClient.connect(served) as client:
                 paths = [b"/%d" % number for number in range(50)]
-                await client.send(b"".join(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % p for p in paths))
+                await client.send(
+                    b"".join(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % p for p in paths)
+                )
                 assert [(await client.read_answer())[2] for _ in paths] == paths
             assert not served.bugs
 
@@ -313,6 +319,7 @@ def test_chunks_leave_at_once(run: Callable) -> None:
 # Caps.
 
 
+@pytest.mark.requirement("slow-clients")
 def test_one_connection_too_many_is_told_so(run: Callable) -> None:
     """503 with the reason, as a proper answer; the others are not touched."""
 
@@ -333,6 +340,7 @@ def test_one_connection_too_many_is_told_so(run: Callable) -> None:
     run(main())
 
 
+@pytest.mark.requirement("rate-limit-per-client", "slow-clients")
 def test_one_address_cannot_take_all_connections(run: Callable) -> None:
     """Whoever leaves makes room again."""
 
@@ -394,7 +402,10 @@ def test_a_unix_socket_has_no_address(run: Callable, tmp_path: Path) -> None:
     async def main() -> None:
         limits = ServerLimits(connections_per_address_max=1)
         async with serving(who, unix=tmp_path / "door", limits=limits) as served:
-            with await RawClient.connect(served) as client, await RawClient.connect(served) as other:
+            with (
+                await RawClient.connect(served) as client,
+                await RawClient.connect(served) as other,
+            ):
                 for each in (client, other):  # nor is it bounded by address
                     await each.send(GET)
                     assert (await each.read_answer())[2] == b"('', 0)"
@@ -425,7 +436,10 @@ def test_what_does_not_speak_tls_is_let_go(run: Callable) -> None:
     async def main() -> None:
         limits = ServerLimits(header_read_s=0.1)
         async with serving(hello, tls=server_tls(), limits=limits) as served:
-            with await RawClient.connect(served) as plain, await RawClient.connect(served) as silent:
+            with (
+                await RawClient.connect(served) as plain,
+                await RawClient.connect(served) as silent,
+            ):
                 await plain.send(GET)
                 for client in (plain, silent):
                     try:
