@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,48 +17,9 @@ import pytest
 from lab.fake_upstream import FakeUpstream
 from lab.http_client import Connection, request
 from lab.server import ADMIN_KEY, RempartServer, is_alive, process_tree, running_server, until
+from lab.upstream_server import chat, config_for, upstream
 
 MESSAGES = [{"role": "user", "content": "Bonjour"}]
-
-
-@contextmanager
-def upstream() -> Iterator[FakeUpstream]:
-    """The scriptable upstream in a thread of its own."""
-    fake, started, loop = FakeUpstream(), threading.Event(), asyncio.new_event_loop()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        await fake.start()
-        started.set()
-        await stop.wait()
-        await fake.close()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    started.wait(10)
-    try:
-        yield fake
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
-        loop.close()
-
-
-def config_for(fake: FakeUpstream, *, more: str = "", name: str = "far") -> str:
-    return f"""
-[shutdown]
-grace_s = 5
-{more}
-[[models]]
-name = "{name}"
-kind = "upstream"
-base_urls = ["{fake.base_url}"]
-upstream_name = "fake"
-"""
-
-
-def chat(script: str = "", *, stream: bool = True, model: str = "far") -> dict[str, Any]:
-    return {"model": model, "messages": MESSAGES, "stream": stream, "user": script}
 
 
 async def open_stream(server: RempartServer, script: str) -> Connection:
@@ -320,7 +280,7 @@ def test_a_second_server_on_the_same_folder_or_port_says_what_to_do(tmp_path: Pa
             "--port", "0", "--control-port", "0", "--data-dir", str(server.data_dir)
         )
         assert same_folder.returncode == 1
-        assert "another Rempart" in same_folder.stderr
+        assert "another server" in same_folder.stderr
         assert "--data-dir" in same_folder.stderr
         other = str(tmp_path / "other")
         same_port = try_with("--port", str(server.port), "--control-port", "0", "--data-dir", other)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lab.http_client import request
 from lab.server import ADMIN_KEY, running_server
-from tests.server.test_life import chat, config_for, upstream
+from lab.upstream_server import chat, config_for, upstream
 
 SECRET_TEXT = "un texte confidentiel"
 

@@ -18,9 +18,11 @@ class ReloadRefused(Exception):
     """The new configuration cannot be used; the message says why."""
 
 
-async def resolve(serve_file: Path) -> tuple[Settings, bytes]:
+async def resolve(serve_file: Path, pids: set[int]) -> tuple[Settings, bytes]:
     """The configuration as it is now, as a value and as JSON.
 
+    Args:
+        pids: the process's id is in it while it runs: main ends children that nobody knows.
     Raises:
         ReloadRefused: it has errors, or resolving took too long.
     """
@@ -30,6 +32,7 @@ async def resolve(serve_file: Path) -> tuple[Settings, bytes]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
+    pids.add(process.pid)
     try:
         async with asyncio.timeout(RESOLVE_S_MAX):
             output, errors = await process.communicate()

@@ -39,6 +39,7 @@ WORKERS_READY_S = 60.0
 AFTER_GRACE_S = 5.0
 """What workers get beyond the grace period to write their last error events."""
 RUNNERS_STOP_S = 15.0
+CONTROL_STOP_S = 3.0
 
 
 class StartError(Exception):
@@ -62,6 +63,7 @@ class Main:
         self._statuses: list[ModelStatus] = []
         self._accepting = True
         self._is_announced = False
+        self._resolver_pids: set[int] = set()
         self._lock = self._take_lock()
         descriptor_count = sockets.raise_descriptor_limit()
         metrics_dir = run_dir / "metrics"
@@ -285,7 +287,8 @@ class Main:
             self._log.warning("workers_killed", reason="they did not end within the grace period")
             self._children.kill()
         await self._supervisor.stop(RUNNERS_STOP_S if self._stop_count < 2 else 0.0)
-        self._children.kill()
+        if not await self._children.until_gone(CONTROL_STOP_S):
+            self._children.kill()
         await self._children.until_gone(AFTER_GRACE_S)
         sweep_orphans(set())
 
@@ -303,7 +306,7 @@ class Main:
             self._manager.say("READY=1")
 
     async def _reload_once(self) -> None:
-        settings, document = await reload.resolve(self._run_dir / "serve.json")
+        settings, document = await reload.resolve(self._run_dir / "serve.json", self._resolver_pids)
         different = reload.unchangeable_differences(self._settings, settings)
         if different:
             raise reload.ReloadRefused(
@@ -339,7 +342,7 @@ class Main:
             statuses = self._supervisor.statuses()
             if statuses != self._statuses:  # queues and busy slots, which /health tells
                 self._publish(statuses)
-            sweep_orphans(self._children.pids() | self._supervisor.pids())
+            sweep_orphans(self._children.pids() | self._supervisor.pids() | self._resolver_pids)
 
     def _rotate_log(self) -> None:
         path = self._log_path
