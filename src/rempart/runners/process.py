@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rempart.runners import shim
 from rempart.runners.kinds.interface import Launch
+from rempart.runners.kinds.programs import search_path
 
 SHIM = Path(shim.__file__)
 STATUS_FD_VARIABLE = "REMPART_STATUS_FD"
@@ -40,7 +41,8 @@ ALWAYS = {
 
 def minimal_environment(ours: dict[str, str]) -> dict[str, str]:
     """The environment every runner starts from."""
-    return {name: ours[name] for name in PASSED_ON if name in ours} | ALWAYS
+    passed = {name: ours[name] for name in PASSED_ON if name in ours}
+    return passed | {"PATH": search_path(ours.get("PATH", os.defpath))} | ALWAYS
 
 
 def exit_reason(status: int) -> str:

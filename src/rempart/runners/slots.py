@@ -9,7 +9,9 @@ What always holds (tests/unit/runners/test_slots.py checks it against a slow mod
   goes down), and then no more.
 
 After a hang-up the slot is still taken: the runner has only been *asked* to stop. A kind that
-reports its slots says when it is free; for others a settling time passes.
+reports its slots says when it is free; for others a settling time passes. A request that was hung up
+on while it was still on its way never reached the runner, and nothing will ever be said of it: such a
+slot is found by the runner reporting fewer requests than it has grants.
 """
 
 from collections import OrderedDict, deque
@@ -20,6 +22,10 @@ HOLDS_REMEMBERED = 64
 """Lengths of slots held, over which the drain rate is averaged."""
 HOLD_S_UNKNOWN = 1.0
 """Taken as a hold's length before any has ended."""
+INTERVAL_S_MIN = 0.01
+"""So that appointments differ though slots are held for no time at all."""
+CHECK_S = 1.0
+"""After a hang-up, how often it is looked whether the request ever reached the runner."""
 RETRY_AFTER_S_MAX = 60.0
 """Longer waits are of no use: official clients ignore them."""
 
@@ -110,6 +116,8 @@ class _Grant:
     since: float
     free_at: float | None = None
     """None while the request runs; then the moment at which waiting for the slot ends."""
+    check_at: float = 0.0
+    """Once ``free_at`` is set: the next moment to look at it."""
 
 
 @dataclass(slots=True)
@@ -120,6 +128,8 @@ class _Room:
     """Those of ``taken`` that are not settling."""
     is_open: bool = True
     is_drained: bool = False
+    reported: int | None = None
+    """How many requests the runner says it has."""
 
 
 class SlotQueue:
@@ -150,7 +160,7 @@ class SlotQueue:
         self._waiters: OrderedDict[Ticket, _Waiter] = OrderedDict()  # bounded by queue_max
         self._grants: dict[str, _Grant] = {}  # bounded by the capacity of the replicas
         self._grant_of: dict[Ticket, str] = {}
-        self._settling: set[str] = set()
+        self._settling: dict[str, None] = {}  # in the order of the hang-ups
         self._rooms: dict[str, _Room] = {}
         self._holds: deque[float] = deque(maxlen=HOLDS_REMEMBERED)
         self._next_grant = 0
@@ -159,11 +169,14 @@ class SlotQueue:
 
     # What workers ask for.
 
-    def want(self, ticket: Ticket, now: float, deadline: float) -> Granted | Waiting | Refused:
+    def want(
+        self, ticket: Ticket, now: float, deadline: float, *, since: float | None = None
+    ) -> Granted | Waiting | Refused:
         """A slot if one is free, else a place in the queue, else a refusal.
 
         Args:
             deadline: who is still waiting then is refused with ``timeout`` when its turn comes.
+            since: when it began to wait, if that was in another queue.
 
         Raises:
             ValueError: this ticket already waits or has a slot.
@@ -172,10 +185,10 @@ class SlotQueue:
             raise ValueError(f"{ticket} already waits or has a slot")
         # Whoever waits, waits because there is no room, so that nobody is overtaken here.
         if (replica := self._least_outstanding()) is not None:
-            return self._grant(ticket, replica, now, 0.0)
+            return self._grant(ticket, replica, now, 0.0 if since is None else now - since)
         if len(self._waiters) >= self._queue_max:
             return self._refuse_for_room(ticket, now)
-        self._waiters[ticket] = _Waiter(now, deadline)
+        self._waiters[ticket] = _Waiter(now if since is None else since, deadline)
         place = len(self._waiters)
         return Waiting(ticket, place, self.predicted_wait_s(place))
 
@@ -207,7 +220,8 @@ class SlotQueue:
             return self._free(name, now)
         grant = self._grants[name]
         grant.free_at = now + wait_s
-        self._settling.add(name)
+        grant.check_at = min(now + CHECK_S, grant.free_at) if self._reports_slots else grant.free_at
+        self._settling[name] = None
         room = self._rooms[grant.replica]
         room.held -= 1
         return self._drained(grant.replica)
@@ -227,6 +241,11 @@ class SlotQueue:
     def ended(self, grant: str, now: float) -> list[Effect]:
         """The runner says that this request is over: its slot is free, whatever its worker does."""
         return self._free(grant, now) if grant in self._grants else []
+
+    def reported(self, replica: str, busy: int) -> None:
+        """The runner says how many requests it has."""
+        if (room := self._rooms.get(replica)) is not None:
+            room.reported = busy
 
     def replica_up(self, replica: str, capacity: int | None, now: float) -> list[Effect]:
         """A replica takes requests, ``capacity`` at a time (None: no bound)."""
@@ -260,27 +279,40 @@ class SlotQueue:
         self._waiters.clear()
         return effects
 
+    def take_waiters(self) -> list[tuple[Ticket, float, float]]:
+        """Empty the queue, for another that takes over: tickets with ``since`` and ``deadline``."""
+        taken = [(one, waiter.since, waiter.deadline) for one, waiter in self._waiters.items()]
+        self._waiters.clear()
+        return taken
+
+    def resize(self, queue_max: int) -> None:
+        """Another bound on the waiters; those who wait already stay."""
+        self._queue_max = queue_max
+
     # Time.
 
     def due(self, now: float) -> list[Effect]:
         """What has become due: settled slots are free, replicas that did not settle recycled."""
         effects: list[Effect] = []
-        for name in [one for one in self._settling if (self._grants[one].free_at or 0.0) <= now]:
-            if not self._reports_slots:
+        for name in [one for one in self._settling if self._grants[one].check_at <= now]:
+            grant = self._grants[name]
+            if not self._reports_slots or self._never_arrived(grant.replica, now):
                 effects += self._free(name, now)
                 continue
+            if grant.free_at is not None and grant.free_at > now:
+                grant.check_at = min(now + CHECK_S, grant.free_at)
+                continue
             # The slot stays taken until the replica goes down; only the waiting for it ends.
-            self._settling.discard(name)
-            room = self._rooms[self._grants[name].replica]
-            if room.is_open:
+            self._settling.pop(name, None)
+            if self._rooms[grant.replica].is_open:
                 self._recycled_count += 1
-                effects.append(Recycle(self._grants[name].replica))
-                effects += self.replica_closed(self._grants[name].replica)
+                effects.append(Recycle(grant.replica))
+                effects += self.replica_closed(grant.replica)
         return effects
 
     def next_due(self) -> float | None:
         """The moment at which ``due`` has something to do, None while nothing settles."""
-        return min((self._grants[name].free_at or 0.0 for name in self._settling), default=None)
+        return min((self._grants[name].check_at for name in self._settling), default=None)
 
     # Figures.
 
@@ -341,6 +373,16 @@ class SlotQueue:
                 best = name
         return best
 
+    def _never_arrived(self, replica: str, now: float) -> bool:
+        """Whether the runner has fewer requests than grants, and none is still on its way to it."""
+        room = self._rooms[replica]
+        if room.reported is None or room.reported >= room.taken:
+            return False
+        return not any(
+            grant.replica == replica and grant.free_at is None and grant.since > now - CHECK_S
+            for grant in self._grants.values()
+        )
+
     def _assign(self, now: float) -> list[Effect]:
         """Free slots go to the longest waiters; the late ones are refused on the way."""
         effects: list[Effect] = []
@@ -371,7 +413,7 @@ class SlotQueue:
 
     def _forget(self, name: str) -> None:
         grant = self._grants.pop(name)
-        self._settling.discard(name)
+        self._settling.pop(name, None)
         del self._grant_of[grant.ticket]
         if (room := self._rooms.get(grant.replica)) is not None:
             room.taken -= 1
@@ -405,7 +447,7 @@ class SlotQueue:
     def _interval_s(self) -> float:
         """Mean time between two slots coming free while all are taken."""
         hold_s = sum(self._holds) / len(self._holds) if self._holds else HOLD_S_UNKNOWN
-        return hold_s / max(self._slots(), 1)
+        return max(hold_s / max(self._slots(), 1), INTERVAL_S_MIN)
 
     def _slots(self) -> int:
         total = 0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lab.runner_processes import fake_launch, is_alive, pids_in, until_async
 from rempart.runners.kinds.interface import Launch
+from rempart.runners.kinds.programs import search_path
 from rempart.runners.log_ring import LogRing
 from rempart.runners.process import (
     ALWAYS,
@@ -85,7 +86,8 @@ def test_its_environment_is_small_and_holds_none_of_our_secrets() -> None:
     heard = with_runner(launch, body)
     seen = json.loads(heard.line("environment ").removeprefix("environment "))
     seen.pop("LC_CTYPE", None)  # Python sets it for itself
-    assert seen == {"PATH": OURS["PATH"], "HOME": "/elsewhere", "MINE": "1", **ALWAYS}
+    path = search_path(OURS["PATH"])
+    assert seen == {"PATH": path, "HOME": "/elsewhere", "MINE": "1", **ALWAYS}
 
 
 def test_a_status_pipe_is_descriptor_3_and_the_environment_names_it() -> None:
@@ -237,7 +239,5 @@ def test_how_it_ended_reads_as_a_sentence() -> None:
 
 
 def test_only_what_is_listed_is_passed_on() -> None:
-    made = minimal_environment(
-        dict.fromkeys((*PASSED_ON, "REMPART_ADMIN_KEY", "HF_TOKEN"), "x")
-    )
+    made = minimal_environment(dict.fromkeys((*PASSED_ON, "REMPART_ADMIN_KEY", "HF_TOKEN"), "x"))
     assert set(made) == {*PASSED_ON, *ALWAYS}

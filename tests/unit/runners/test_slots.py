@@ -13,6 +13,7 @@ from hypothesis.stateful import (
 from rempart.runners.slots import (
     RETRY_AFTER_S_MAX,
     Drained,
+    Effect,
     Granted,
     Recycle,
     Refused,
@@ -114,7 +115,8 @@ def test_a_runner_that_never_reports_the_slot_is_recycled_once_its_other_request
     slots.want(ticket(2), 0, LATE)
     slots.want(ticket(3), 0, LATE)
     slots.release(ticket(1), cancelled=True, now=1.0)
-    assert slots.next_due() == 11.0
+    assert slots.next_due() == 2.0
+    assert slots.due(10.9) == []
     assert slots.due(11.0) == [Recycle("r1")]
     assert slots.due(12.0) == []
     assert slots.release(ticket(2), cancelled=False, now=13.0) == [Drained("r1")]
@@ -123,6 +125,60 @@ def test_a_runner_that_never_reports_the_slot_is_recycled_once_its_other_request
     assert isinstance(effect, Granted)
     assert effect.ticket == ticket(3)
     assert slots.statistics().busy == 1
+
+
+def test_a_request_that_never_reached_the_runner_gives_its_slot_back_after_a_moment() -> None:
+    """It was hung up on while it was still on its way: the runner will never say a word of it."""
+    slots = queue(2, reports_slots=True)
+    slots.want(ticket(1), 0, LATE)
+    slots.want(ticket(2), 0, LATE)
+    slots.reported("r1", 2)
+    slots.reported("r1", 1)
+    slots.want(ticket(3), 4, LATE)
+    slots.release(ticket(1), cancelled=True, now=5.0)
+    assert slots.next_due() == 6.0
+    (effect,) = slots.due(6.0)
+    assert isinstance(effect, Granted)
+    assert effect.ticket == ticket(3)
+
+
+def test_while_another_request_is_on_its_way_nothing_is_concluded_from_the_report() -> None:
+    slots = queue(2, reports_slots=True)
+    slots.want(ticket(1), 0, LATE)
+    slots.reported("r1", 1)
+    slots.release(ticket(1), cancelled=True, now=1.0)
+    slots.want(ticket(2), 1.9, LATE)
+    assert slots.due(2.0) == []
+    assert slots.busy() == 2
+    slots.reported("r1", 2)
+    assert slots.due(3.0) == []
+    assert slots.busy() == 2
+    slots.reported("r1", 1)
+    assert slots.due(4.0) == []
+    assert slots.busy() == 1
+
+
+def test_waiters_move_to_another_queue_in_their_order_and_with_their_time() -> None:
+    slots, successor = queue(1), queue(1)
+    for number in range(3):
+        slots.want(ticket(number), number, LATE)
+    moved = slots.take_waiters()
+    assert slots.waiting() == 0
+    for one, since, deadline in moved:
+        answer = successor.want(one, 5.0, deadline, since=since)
+    assert isinstance(answer, Waiting)
+    (effect,) = successor.release(ticket(1), cancelled=False, now=9.0)
+    assert isinstance(effect, Granted)
+    assert (effect.ticket, effect.wait_s) == (ticket(2), 7.0)
+
+
+def test_a_smaller_bound_refuses_new_ones_and_leaves_those_who_wait() -> None:
+    slots = queue(1)
+    for number in range(4):
+        slots.want(ticket(number), 0, LATE)
+    slots.resize(1)
+    assert isinstance(slots.want(ticket(9), 0, LATE), Refused)
+    assert slots.waiting() == 3
 
 
 def test_a_hang_up_where_the_runner_does_not_report_settles_for_the_endpoints_time() -> None:
@@ -262,6 +318,9 @@ class AgainstASlowModel(RuleBasedStateMachine):
         self.waiting: list[tuple[Ticket, float]] = []
         self.held: dict[str, tuple[Ticket, str]] = {}
         self.settling: dict[str, tuple[Ticket, str, float]] = {}
+        self.check_at: dict[str, float] = {}
+        self.since: dict[str, float] = {}
+        self.reported_busy: dict[str, int] = {}
         self.stuck: dict[str, tuple[Ticket, str]] = {}
         self.up: dict[str, int | None] = {}
         self.closed: set[str] = set()
@@ -281,26 +340,27 @@ class AgainstASlowModel(RuleBasedStateMachine):
             if name not in self.closed
         )
 
-    def expect(self, effects: list[object]) -> None:
+    def expect(self, effects: list[Effect]) -> None:
         """Grants come in the order of waiting, exactly while there is room."""
         for effect in effects:
-            if isinstance(effect, Granted):
-                assert self.has_room()
-                assert self.waiting[0][0] == effect.ticket
-                assert self.waiting.pop(0)[1] > self.now
-                self.take(effect)
-            elif isinstance(effect, Refused):
-                assert effect.code == "timeout"
-                first, deadline = self.waiting.pop(0)
-                assert first == effect.ticket
-                assert deadline <= self.now
-            elif isinstance(effect, Drained):
-                assert effect.replica in self.closed
-                assert all(one[1] != effect.replica for one in self.held.values())
-            elif isinstance(effect, Recycle):
-                assert self.reports
-                self.closed.add(effect.replica)
+            self.apply(effect)
         assert not self.waiting or not self.has_room()
+
+    def apply(self, effect: Effect) -> None:
+        if isinstance(effect, Granted):
+            assert self.has_room()
+            assert self.waiting[0][0] == effect.ticket
+            assert self.waiting.pop(0)[1] > self.now
+            self.take(effect)
+        elif isinstance(effect, Refused):
+            assert effect.code == "timeout"
+            first, deadline = self.waiting.pop(0)
+            assert first == effect.ticket
+            assert deadline <= self.now
+        else:
+            assert isinstance(effect, Drained)
+            assert effect.replica in self.closed
+            assert all(one[1] != effect.replica for one in self.held.values())
 
     def take(self, effect: Granted) -> None:
         open_ones = [
@@ -311,6 +371,7 @@ class AgainstASlowModel(RuleBasedStateMachine):
         assert self.taken(effect.replica) == min(open_ones)[0]
         assert effect.grant not in {*self.held, *self.settling, *self.stuck}
         self.held[effect.grant] = (effect.ticket, effect.replica)
+        self.since[effect.grant] = self.now
 
     # The events.
 
@@ -340,9 +401,7 @@ class AgainstASlowModel(RuleBasedStateMachine):
         grant = data.draw(st.sampled_from(sorted(self.held)))
         one, replica = self.held.pop(grant)
         self.let_go(grant, one, replica, cancelled, settle_s)
-        self.expect(
-            list(self.made.release(one, cancelled=cancelled, now=self.now, settle_s=settle_s))
-        )
+        self.expect(self.made.release(one, cancelled=cancelled, now=self.now, settle_s=settle_s))
 
     def let_go(
         self, grant: str, one: Ticket, replica: str, cancelled: bool, settle_s: float | None
@@ -350,6 +409,7 @@ class AgainstASlowModel(RuleBasedStateMachine):
         wait_s = 3.0 if self.reports else 1.0 if settle_s is None else settle_s
         if cancelled and wait_s:
             self.settling[grant] = (one, replica, self.now + wait_s)
+            self.check_at[grant] = self.now + min(wait_s, 1.0 if self.reports else wait_s)
 
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
@@ -359,7 +419,7 @@ class AgainstASlowModel(RuleBasedStateMachine):
         one = data.draw(st.sampled_from(sorted(every)))
         self.waiting = [other for other in self.waiting if other[0] != one]
         self.held = {name: other for name, other in self.held.items() if other[0] != one}
-        self.expect(list(self.made.leave(one, self.now)))
+        self.expect(self.made.leave(one, self.now))
 
     @rule(data=st.data())
     def ended(self, data: st.DataObject) -> None:
@@ -367,7 +427,7 @@ class AgainstASlowModel(RuleBasedStateMachine):
         grant = data.draw(st.sampled_from(sorted(every)))
         for group in (self.held, self.settling, self.stuck):
             group.pop(grant, None)  # type: ignore[attr-defined]
-        self.expect(list(self.made.ended(grant, self.now)))
+        self.expect(self.made.ended(grant, self.now))
 
     @rule(worker=st.integers(0, 2))
     def worker_gone(self, worker: int) -> None:
@@ -375,7 +435,7 @@ class AgainstASlowModel(RuleBasedStateMachine):
         for grant in [name for name, one in self.held.items() if one[0].worker == worker]:
             one, replica = self.held.pop(grant)
             self.let_go(grant, one, replica, True, None)
-        self.expect(list(self.made.worker_gone(worker, self.now)))
+        self.expect(self.made.worker_gone(worker, self.now))
 
     @rule(capacity=st.sampled_from([1, 2, 3, None]))
     def replica_up(self, capacity: int | None) -> None:
@@ -383,7 +443,7 @@ class AgainstASlowModel(RuleBasedStateMachine):
             self.replica_number += 1
             name = f"r{self.replica_number}"
             self.up[name] = capacity
-            self.expect(list(self.made.replica_up(name, capacity, self.now)))
+            self.expect(self.made.replica_up(name, capacity, self.now))
 
     @rule(data=st.data())
     def replica_down(self, data: st.DataObject) -> None:
@@ -391,29 +451,62 @@ class AgainstASlowModel(RuleBasedStateMachine):
             name = data.draw(st.sampled_from(sorted(self.up)))
             del self.up[name]
             self.closed.discard(name)
+            self.reported_busy.pop(name, None)
             self.held = {key: one for key, one in self.held.items() if one[1] != name}
             self.settling = {key: one for key, one in self.settling.items() if one[1] != name}
             self.stuck = {key: one for key, one in self.stuck.items() if one[1] != name}
-            self.expect(list(self.made.replica_down(name, self.now)))
+            self.expect(self.made.replica_down(name, self.now))
 
     @rule(data=st.data())
     def replica_closed(self, data: st.DataObject) -> None:
         if self.up:
             name = data.draw(st.sampled_from(sorted(self.up)))
             self.closed.add(name)
-            self.expect(list(self.made.replica_closed(name)))
+            self.expect(self.made.replica_closed(name))
 
     @rule(step=st.sampled_from([0.1, 1.0, 2.0, 5.0]))
     def time_passes(self, step: float) -> None:
         self.now += step
-        for grant, (one, replica, until) in list(self.settling.items()):
-            if until <= self.now:
-                del self.settling[grant]
-                if self.reports:
-                    self.stuck[grant] = (one, replica)
-        self.expect(list(self.made.due(self.now)))
+        effects = list(self.made.due(self.now))
+        for grant in list(self.settling):
+            if self.check_at[grant] <= self.now:
+                self.look_at(grant, effects)
+        assert effects == []
         following = self.made.next_due()
         assert following is None or following > self.now
+
+    def look_at(self, grant: str, effects: list[Effect]) -> None:
+        """One settling slot whose moment has come, with the first of the effects."""
+        one, replica, until = self.settling[grant]
+        if not self.reports or self.may_be_free(replica):
+            del self.settling[grant]
+            while self.waiting and self.has_room():
+                self.apply(effects.pop(0))
+        elif until > self.now:
+            self.check_at[grant] = min(self.now + 1.0, until)
+        else:
+            del self.settling[grant]
+            self.stuck[grant] = (one, replica)
+            if replica not in self.closed:
+                assert effects.pop(0) == Recycle(replica)
+                self.closed.add(replica)
+                if all(other[1] != replica for other in self.held.values()):
+                    assert effects.pop(0) == Drained(replica)
+
+    def may_be_free(self, replica: str) -> bool:
+        reported = self.reported_busy.get(replica)
+        young = any(
+            one[1] == replica and self.since[grant] > self.now - 1.0
+            for grant, one in self.held.items()
+        )
+        return reported is not None and reported < self.taken(replica) and not young
+
+    @rule(data=st.data(), busy=st.integers(0, 3))
+    def reported(self, data: st.DataObject, busy: int) -> None:
+        if self.up and self.reports:
+            name = data.draw(st.sampled_from(sorted(self.up)))
+            self.reported_busy[name] = busy
+            self.made.reported(name, busy)
 
     @invariant()
     def nothing_leaks(self) -> None:

@@ -68,6 +68,7 @@ class Launch:
         sockets: Unix sockets that the runner makes; removed when it has ended.
         has_status_pipe: descriptor 3 is a status pipe (``status.py``).
         says_ready: it counts as ready when it says so on the status pipe *and* answers its probe.
+        starts_alone: no other such runner may be starting at the same time.
         facts: what is known before it runs.
     """
 
@@ -79,6 +80,7 @@ class Launch:
     has_status_pipe: bool = False
     says_ready: bool = False
     liveness: Liveness = Liveness()
+    starts_alone: bool = False
     facts: Facts = field(default_factory=Facts)
 
 
