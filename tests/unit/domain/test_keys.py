@@ -1,0 +1,85 @@
+"""A stored key recognises its secret and shows nothing of it."""
+
+import hmac
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rempart.domain.keys import (
+    ALL_SCOPES,
+    ANONYMOUS,
+    DIGEST_BYTES,
+    Principal,
+    Scope,
+    StoredKey,
+    digest_secret,
+    find_key,
+)
+
+PEPPER = b"p" * 32
+
+
+def key(name: str, secret: str, pepper: bytes = PEPPER) -> StoredKey:
+    return StoredKey(
+        id=name, digest=digest_secret(pepper, secret), scopes=frozenset({Scope.INFERENCE.value})
+    )
+
+
+def test_a_key_is_found_by_its_secret_alone() -> None:
+    keys = [key("a", "secret-a"), key("b", "secret-b")]
+    assert find_key(keys, PEPPER, "secret-a") is keys[0]
+    assert find_key(keys, PEPPER, "secret-b") is keys[1]
+    for wrong in ("", "secret", "secret-a ", "SECRET-A", "secret-c", "\udcff"):
+        assert find_key(keys, PEPPER, wrong) is None
+    assert find_key([], PEPPER, "secret-a") is None
+
+
+def test_without_the_pepper_a_stolen_table_recognises_nothing() -> None:
+    assert find_key([key("a", "secret-a")], b"q" * 32, "secret-a") is None
+
+
+@given(st.text(st.characters(), max_size=80), st.text(st.characters(), max_size=80))
+def test_digests_are_equal_only_for_equal_secrets(one: str, other: str) -> None:
+    """Also for secrets with bytes that are no text."""
+    digests = []
+    for secret in (one, other):
+        try:
+            digests.append(digest_secret(PEPPER, secret))
+        except UnicodeEncodeError:  # surrogates that stand for no byte: no header can have them
+            assert any(0xD800 <= ord(c) < 0xDC80 or 0xDCFF < ord(c) < 0xE000 for c in secret)
+            return
+    assert {len(digest) for digest in digests} == {DIGEST_BYTES}
+    same_bytes = one.encode("utf-8", "surrogateescape") == other.encode("utf-8", "surrogateescape")
+    assert (digests[0] == digests[1]) == same_bytes
+
+
+def test_every_digest_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the first hit nor a near miss may be told by the work done."""
+    compared: list[bytes] = []
+    compare = hmac.compare_digest
+
+    def counting(one: bytes, other: bytes) -> bool:
+        compared.append(one)
+        return compare(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", counting)
+    keys = [key(name, f"secret-{name}") for name in "abcd"]
+    find_key(keys, PEPPER, "secret-a")
+    assert compared == [one.digest for one in keys]
+
+
+def test_a_key_s_repr_shows_neither_secret_nor_digest() -> None:
+    stored = key("a", "secret-a")
+    for text in (repr(stored), str(stored), f"{[stored]}"):
+        assert stored.digest.hex() not in text
+        assert repr(stored.digest)[2:-1] not in text
+        assert "'a'" in text
+
+
+def test_the_scopes_are_the_contract_s() -> None:
+    assert {"inference", "metrics", "admin:read", "admin:write"} == ALL_SCOPES
+
+
+def test_nobody_in_particular_may_do_nothing() -> None:
+    assert Principal(id="", scopes=frozenset()) == ANONYMOUS
