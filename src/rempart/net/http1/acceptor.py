@@ -24,7 +24,8 @@ class Acceptor:
         sockets: listening; theirs from now on.
         tls_context: when the connections speak TLS.
         tasks: owns what is between accept and the protocol's ``connection_made``.
-        new_connection: makes the protocol for an address and port.
+        new_connection: makes the protocol for an address and port; it must bear to be told twice that
+            its connection is lost.
         handshake_s: bound of a TLS handshake.
         pending_max: connections that may be in their handshake; above, accepting pauses.
 
@@ -109,15 +110,22 @@ class Acceptor:
             self._pause()
 
     async def _connect(self, accepted: socket.socket, peer: str, port: int) -> None:
+        protocol = self._new_connection(peer, port)
         try:
             await self._loop.connect_accepted_socket(
-                lambda: self._new_connection(peer, port),
+                lambda: protocol,
                 accepted,
                 ssl=self._tls,
                 ssl_handshake_timeout=self._handshake_s if self._tls is not None else None,
             )
         except (OSError, tls.SSLError):
             accepted.close()  # no handshake came out of it
+        except BaseException:
+            # uvloop closes the socket of a cancelled set-up without telling the protocol, even when
+            # that was told of the connection already.
+            accepted.close()
+            protocol.connection_lost(None)
+            raise
         finally:
             self._pending -= 1
 

@@ -188,16 +188,16 @@ class Body:
         self.received_bytes = 0
 
     @property
-    def is_waited_for(self) -> bool:
-        """Whether somebody is in ``read``."""
-        return self._waiter is not None
-
-    @property
     def remaining_bytes(self) -> int | None:
         """What is still to come, None when only its end will tell."""
         if self.is_complete:
             return 0
         return self._decoder.remaining if isinstance(self._decoder, LengthDecoder) else None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether its reader was told that it will not be whole."""
+        return self._error is not None
 
     @property
     def held_bytes(self) -> int:

@@ -1,7 +1,10 @@
 """One client's connection: its states, and how a hang-up is noticed in each.
 
-A request runs at a time. While it runs the socket is still read, since that is how a hang-up shows;
-what comes is held up to a bound, and above it the socket is left alone and asked by ``poll`` instead.
+A request runs at a time. While it runs the socket is still read, since that is the only way to see a
+hang-up: the end of a connection stands in line behind the bytes before it. What comes is held for the next
+request, up to a bound; above it everything is discarded, and the connection ends with the running answer
+(RFC 9112 §9.3.2: who pipelines must be ready to send again). Only a large body that its handler has
+not asked for is left in the socket, which is then looked at by ``poll``.
 The end of the client's sending side counts as a hang-up: whoever closes wants the work to stop.
 """
 
@@ -47,6 +50,7 @@ class Connection(asyncio.Protocol):
         "_alarm",
         "_body",
         "_discarded_bytes",
+        "_discards",
         "_head",
         "_held",
         "_is_deaf",
@@ -82,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._request_runs = False
         self._refusal: Rule | None = None  # sent when the running request ends without an answer
         self._held = b""
+        self._discards = False  # input is no more held, so that this request is the last
         self._is_deaf = False  # the socket is not read
         self._is_paused = False
         self._written_bytes = 0  # content of the answers before this one
@@ -203,7 +208,7 @@ class Connection(asyncio.Protocol):
 
     def must_end(self) -> bool:
         """See ``reply.Line``."""
-        if self._refusal is not None or self._server.is_draining:
+        if self._discards or self._server.is_draining:
             return True
         body = self._body
         if body is None or body.is_complete:
@@ -212,6 +217,7 @@ class Connection(asyncio.Protocol):
         # Who waits for "100 Continue" may or may not send the body after another answer.
         return (
             body.expects_continue
+            or body.has_failed
             or remaining is None
             or remaining > self._server.limits.skip_bytes_max
         )
@@ -221,11 +227,9 @@ class Connection(asyncio.Protocol):
         if self._state is _CLOSED:
             return
         body = self._body
-        if closes:
-            is_all_read = (
-                (body is None or body.is_complete) and not self._held and not self._is_deaf
-            )
-            if is_all_read:
+        if closes or self._discards:
+            is_all_read = body is None or body.is_complete
+            if is_all_read and not (self._held or self._discards):
                 self._close()
             else:
                 self._linger()
@@ -278,6 +282,9 @@ class Connection(asyncio.Protocol):
         self._begin(head, data[used:] if used < len(data) else b"")
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
+        if self._server.is_closing:
+            self.abort()
+            return
         self._alarm.off()
         self._body = body = self._body_of(head)
         is_1_0 = head.version == "1.0"
@@ -329,7 +336,7 @@ class Connection(asyncio.Protocol):
         if left_over < 0:
             if self._rate is not None:
                 self._rate.read(self._loop.time())
-            elif body.held_bytes > self._server.limits.held_bytes_max:
+            elif body.held_bytes > self._server.limits.unread_body_bytes_max:
                 self._be_deaf()
             return
         self._state = _RUNNING
@@ -346,13 +353,16 @@ class Connection(asyncio.Protocol):
             return
         self._refusal = rule
         self._state = _RUNNING
-        self._be_deaf()  # what follows is noise, not to be taken for a request
+        self._discards = True
         body.fail(BodyMalformed(rule.reason))
 
     def _hold(self, data: bytes) -> None:
+        if self._discards:
+            return
         self._held = self._held + data if self._held else data
         if len(self._held) > self._server.limits.held_bytes_max:
-            self._be_deaf()
+            self._discards = True
+            self._held = b""
 
     def _next(self) -> None:
         """The connection is free for another request."""
@@ -360,8 +370,6 @@ class Connection(asyncio.Protocol):
         self._state = _HEAD
         self._alarm.set(self._loop.time() + self._server.limits.idle_s)
         held, self._held = self._held, b""
-        if self._is_deaf:
-            self._listen()
         if held:
             self._read_head(held)
 

@@ -22,8 +22,11 @@ class ServerLimits:
         connections_per_address_max: open connections of one address (IPv6: one /64); above: 503.
         high_mark_bytes: unsent bytes of a connection at which ``Reply.write`` says stop.
         low_mark_bytes: unsent bytes at which it says go on.
-        held_bytes_max: input that is kept while nobody reads it (a body before ``Request.read``, or
-            pipelined requests); above: the socket is not read, and hang-ups are polled for.
+        held_bytes_max: pipelined input kept while a request runs; above: all of it is discarded, and
+            the connection ends after the running answer.
+        unread_body_bytes_max: what is kept of a body before ``Request.read`` asks for it; above: the
+            socket is not read until then. Best the largest body that is taken, since a hang-up behind
+            unread bytes may not be seen.
         chunks_max: chunks of a chunked request body; above: 400. A client's chunks are kilobytes; one
             byte each would cost us a hundred times what it costs the sender.
         linger_s: after an answer that ends the connection early, input is discarded for this long.
@@ -47,6 +50,7 @@ class ServerLimits:
     high_mark_bytes: int = 65536
     low_mark_bytes: int = 16384
     held_bytes_max: int = 65536
+    unread_body_bytes_max: int = 1 << 20
     chunks_max: int = 16384
     linger_s: float = 5.0
     linger_quiet_s: float = 0.5

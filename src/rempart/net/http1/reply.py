@@ -194,12 +194,10 @@ class Reply:
         An answer that is shorter than the length it announced is aborted instead, since its client
         must not take it for whole.
         """
-        if not self.is_started:
-            raise RuntimeError("the answer was not started")
-        if self.is_ended:
-            raise RuntimeError("the answer was ended already")
         if self.is_gone:
             return
+        if not self.is_started or self.is_ended:
+            raise RuntimeError("the answer was not started, or was ended already")
         if self._is_writable:
             size = len(data)
             if self._is_chunked:

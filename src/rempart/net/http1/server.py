@@ -89,6 +89,7 @@ class Server:
         self.limits = limits
         self.loop: asyncio.AbstractEventLoop
         self.is_draining = False
+        self.is_closing = False
         self._handler = handler
         self._refusal_answer = refusal_answer
         self._on_refused = on_refused
@@ -159,6 +160,7 @@ class Server:
     async def close(self) -> None:
         """Cancels the handlers that still run, closes every connection."""
         self.stop_accepting()
+        self.is_closing = True
         await self._tasks.close()
         for connection in tuple(self._connections):
             connection.abort()
@@ -184,7 +186,10 @@ class Server:
     # For the connections.
 
     def connection_made(self, connection: Connection) -> bool:
-        """Counts it; False when it is one too many and was told so."""
+        """Counts it; False when it is one too many and was told so, or comes too late."""
+        if self.is_closing:
+            connection.abort()
+            return False
         self._connections.add(connection)
         address = connection.address
         count = self._of_address.get(address, 0) + 1
@@ -205,7 +210,9 @@ class Server:
         return False
 
     def connection_lost(self, connection: Connection) -> None:
-        """It is gone."""
+        """It is gone; told again, nothing happens."""
+        if connection not in self._connections:
+            return
         self._connections.discard(connection)
         left = self._of_address.get(connection.address, 1) - 1
         if left:
@@ -218,7 +225,6 @@ class Server:
     def run(self, connection: Connection, request: Request, reply: Reply) -> None:
         """Starts the handler."""
         self._requests += 1
-        self._requests_active += 1
         self._tasks.start(self._run(connection, request, reply))
 
     def refused(self, refusal: Refusal) -> bytes:
@@ -259,6 +265,9 @@ class Server:
         self._deaf.discard(connection)
 
     async def _run(self, connection: Connection, request: Request, reply: Reply) -> None:
+        self._requests_active += (
+            1  # not earlier: a task that is cancelled before it runs never ends
+        )
         try:
             await self._handler(request, reply)
             if not (reply.is_ended or reply.is_gone or connection.refuse_request()):

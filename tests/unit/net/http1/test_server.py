@@ -550,3 +550,19 @@ def test_a_failing_refusal_answer_still_refuses(run: Callable) -> None:
 
     run(main())
     assert [str(context["exception"]) for context in heard] == ["a bug"]
+
+
+def test_closing_catches_a_connection_that_is_just_being_made(run: Callable) -> None:
+    """Whatever came of it: nothing stays counted, and closing does not wait for it for ever."""
+
+    async def main() -> None:
+        for pauses in range(6):
+            async with serving(hello) as served:
+                with await RawClient.connect(served) as client:
+                    await client.send(GET)
+                    await until(lambda: served.server.statistics().accepted == 1)
+                    for _ in range(pauses):
+                        await asyncio.sleep(0)
+                    await served.server.close()
+
+    run(main())
