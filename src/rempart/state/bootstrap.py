@@ -46,19 +46,23 @@ class AdminKey(NamedTuple):
 
 
 def load_pepper(data_dir: Path, master_key: str) -> bytes:
-    """The key of all digests: from the setting, else from ``secret.key`` in the data folder (made if missing)."""
+    """The key of all digests: from the setting, else from ``secret.key`` in the data folder (made if missing).
+
+    Raises:
+        BootstrapError: the file cannot be read, or holds something else.
+    """
     if master_key:
         return digest_secret(b"rempart.master_key", master_key)
     path = data_dir / "secret.key"
+    text = _kept(path)
+    if text is None:
+        made = secrets.token_bytes(PEPPER_BYTES)
+        write_private(path, made.hex() + "\n")
+        return made
     try:
-        found = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except FileNotFoundError:
-        found = secrets.token_bytes(PEPPER_BYTES)
-        write_private(path, found.hex() + "\n")
-    except ValueError as error:
-        raise BootstrapError(
-            f"{path} must hold {PEPPER_BYTES} bytes in hexadecimal; restore it from a backup."
-        ) from error
+        found = bytes.fromhex(text)
+    except ValueError:
+        found = b""
     if len(found) != PEPPER_BYTES:
         raise BootstrapError(
             f"{path} must hold {PEPPER_BYTES} bytes in hexadecimal; restore it from a backup."
@@ -70,20 +74,20 @@ def load_admin_key(data_dir: Path, pepper: bytes, environment: str | None) -> Ad
     """The admin key from the environment, from ``admin.key``, or a new one.
 
     Raises:
-        BootstrapError: the given key is too short, too long or has characters that do not print.
+        BootstrapError: the key is too short, too long or has characters that do not print; or the
+            file cannot be read.
     """
     path = data_dir / "admin.key"
     if environment:
-        _check(environment, ADMIN_KEY_VARIABLE)
+        _check(environment, ADMIN_KEY_VARIABLE, "unset it")
         return AdminKey(_stored(pepper, environment), Secret(environment), is_new=False, file=None)
-    try:
-        secret = path.read_text(encoding="utf-8").strip()
-        _check(secret, str(path))
+    secret = _kept(path)
+    if secret is not None:
+        _check(secret, str(path), "delete the file")
         return AdminKey(_stored(pepper, secret), Secret(secret), is_new=False, file=path)
-    except FileNotFoundError:
-        secret = new_key()
-        write_private(path, secret + "\n")
-        return AdminKey(_stored(pepper, secret), Secret(secret), is_new=True, file=path)
+    secret = new_key()
+    write_private(path, secret + "\n")
+    return AdminKey(_stored(pepper, secret), Secret(secret), is_new=True, file=path)
 
 
 def new_key() -> str:
@@ -107,22 +111,46 @@ def checksum(body: str) -> str:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file of mode 0600 whole or not at all."""
+    """Write a file of mode 0600 whole or not at all, also over a power cut."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # One may be left by a process that died in between; in a container all have the same id.
+    temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, text.encode())
-        os.fsync(descriptor)
+        with open(descriptor, "wb") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(descriptor)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
     finally:
-        os.close(descriptor)
-    temporary.replace(path)
+        os.close(folder)
+
+
+def _kept(path: Path) -> str | None:
+    """A file's text without the space around it, None where there is no file."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BootstrapError(
+            f"{path} cannot be read: {os.strerror(error.errno or 0)}. Make it readable for this user."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise BootstrapError(f"{path} holds no text; restore it from a backup.") from error
 
 
 def _stored(pepper: bytes, secret: str) -> StoredKey:
     return StoredKey(id=ADMIN_KEY_ID, digest=digest_secret(pepper, secret), scopes=ALL_SCOPES)
 
 
-def _check(secret: str, where: str) -> None:
+def _check(secret: str, where: str, remedy: str) -> None:
     if (
         not SECRET_CHARACTERS_MIN <= len(secret) <= SECRET_CHARACTERS_MAX
         or not secret.isprintable()
@@ -130,7 +158,7 @@ def _check(secret: str, where: str) -> None:
     ):
         raise BootstrapError(
             f"{where} must be {SECRET_CHARACTERS_MIN} to {SECRET_CHARACTERS_MAX} printable characters without "
-            f"spaces, found {len(secret)} characters. Set a longer random text, or unset it to have one made."
+            f"spaces, found {len(secret)} characters. Set a random text like that, or {remedy} to have one made."
         )
 
 
