@@ -32,6 +32,9 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     started_at_s: float
     addresses: list[str] = []
 
+    def __repr__(self) -> str:
+        return f"Welcome(name={self.name!r}, generation={self.generation})"
+
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
     """Child to main: it serves."""

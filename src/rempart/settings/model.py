@@ -2,7 +2,8 @@
 
 Plain frozen dataclasses, so that main and the gateway workers read them (from the resolved JSON
 that the command line writes) without importing pydantic; ``settings/load.py`` checks the bounds that
-stand in the annotations. A field's ``Doc`` is its line in docs/reference/settings.md.
+stand in the annotations. A field's ``Doc`` is its line in docs/reference/settings.md. Secrets are plain
+texts here, left out of the ``repr``.
 """
 
 from dataclasses import dataclass, field
@@ -104,7 +105,7 @@ class Secrets:
     """[secrets]."""
 
     __pydantic_config__ = FORBID_UNKNOWN
-    master_key: Annotated[str, Doc("pepper of key digests; empty: the file secret.key in the data folder")] = ""
+    master_key: Annotated[str, Doc("pepper of key digests; empty: the file secret.key in the data folder")] = field(default="", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +141,7 @@ class Model:
     source: Annotated[str, Doc("GGUF file, Hugging Face folder or hub name; 'demo'")] = ""
     command: Annotated[list[str], Doc("kind command: the program; {host} and {port} are replaced")] = field(default_factory=list)
     base_urls: Annotated[list[str], Doc("kind upstream: one or several, with /v1")] = field(default_factory=list)
-    api_key: Annotated[str, Doc("kind upstream: its key (or api_key_file)")] = ""
+    api_key: Annotated[str, Doc("kind upstream: its key (or api_key_file)")] = field(default="", repr=False)
     upstream_name: Annotated[str, Doc("the model's name there; default: name")] = ""
     slots: Annotated[int | None, Ge(1), Le(4096), Doc("requests at a time, all workers together; unset for upstream: no bound")] = None
     queue_max: Annotated[int, Ge(0), Le(100000), Doc("requests that may wait for a slot")] = 128
@@ -158,7 +159,7 @@ class Model:
     speculative: Annotated[Literal["off", "ngram"], Doc("llama_cpp: speculative decoding without a draft model")] = "off"
     draft: Annotated[str, Doc("llama_cpp: GGUF file of a draft model")] = ""
     args: Annotated[list[str], Doc("vllm, transformers: more command-line arguments")] = field(default_factory=list)
-    env: Annotated[dict[str, str], Doc("environment of the runner's process, beside the minimal one")] = field(default_factory=dict)
+    env: Annotated[dict[str, str], Doc("environment of the runner's process, beside the minimal one")] = field(default_factory=dict, repr=False)
     start_s: Annotated[Seconds, Doc("longest time from start to ready")] = 600.0
     stop_s: Annotated[Seconds, Doc("time to end by itself before it is killed")] = 10.0
     memory_max: Annotated[str, Doc("the runner is restarted above this size ('6GiB'); empty: none")] = ""
