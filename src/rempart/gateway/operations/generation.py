@@ -117,6 +117,7 @@ def for_runner(document: dict[str, Any], status: ModelStatus, *, takes_tools: bo
         document.pop("stream_options", None)
     if abilities.return_progress:
         document["return_progress"] = True
+    refuse_unheeded(document, status)
     choice = document.get("tool_choice")
     is_forced = choice == "required" or isinstance(choice, dict)
     if takes_tools and is_forced and not abilities.enforces_tool_choice:
@@ -125,6 +126,50 @@ def for_runner(document: dict[str, Any], status: ModelStatus, *, takes_tools: bo
             "Send tool_choice 'auto', or use response_format with a JSON schema.",
             param="tool_choice",
         )
+
+
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "best_of": (1,),
+    "presence_penalty": (0, 0.0),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "response_format": ({"type": "text"},),
+    "tool_choice": ("auto", "none"),
+    "parallel_tool_calls": (True,),
+    "modalities": (["text"],),
+    "reasoning_effort": ("none", "minimal", "low", "medium", "high", "xhigh"),
+}
+"""Values that ask for nothing a runner without the field would not do anyway; null and false always do."""
+
+
+def refuse_unheeded(document: dict[str, Any], status: ModelStatus) -> None:
+    """For a runner that takes only some fields: drop those that ask for nothing, refuse the others by name.
+
+    Raises:
+        InvalidRequest: a field asks for what this kind would ignore in silence.
+    """
+    abilities = status.abilities
+    unheeded = [
+        name
+        for name in document
+        if name in abilities.ignores
+        and document[name] not in (None, False, *_NEUTRAL.get(name, ()))
+    ]
+    if unheeded:
+        raise invalid_fields(
+            (
+                name,
+                f"absent: the runner of {status.name!r} does not heed it",
+                str(document[name])[:60],
+            )
+            for name in unheeded
+        )
+    if abilities.fields:
+        for name in [
+            one for one in document if one not in abilities.fields and one not in abilities.extras
+        ]:
+            del document[name]
 
 
 def wants_usage(document: dict[str, Any]) -> bool:
