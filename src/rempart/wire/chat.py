@@ -37,11 +37,20 @@ class _ToolCall:
         if call["type"] == "function":
             function = call.setdefault("function", {})
             call["function"] = {"name": "", "arguments": ""} | function
-        return call | self.more
+        return self.more | call
 
 
 class _Choice:
-    __slots__ = ("content", "finish_reason", "logprobs", "message", "more", "role", "tool_calls")
+    __slots__ = (
+        "content",
+        "finish_reason",
+        "function_call",
+        "logprobs",
+        "message",
+        "more",
+        "role",
+        "tool_calls",
+    )
 
     def __init__(self) -> None:
         self.role = "assistant"
@@ -49,6 +58,7 @@ class _Choice:
         self.message: dict[str, Any] = {}
         """Other members of the message so far, texts as lists of pieces."""
         self.tool_calls: dict[int, _ToolCall] = {}
+        self.function_call: dict[str, Any] = {}
         self.logprobs: dict[str, Any] | None = None
         self.finish_reason: str | None = None
         self.more: dict[str, Any] = {}
@@ -64,7 +74,7 @@ class _Choice:
             elif name == "tool_calls" and isinstance(value, list):
                 self._add_tool_calls(value)
             elif name == "function_call" and isinstance(value, dict):
-                join_into(self.message.setdefault(name, {}), value)
+                join_into(self.function_call, value)
             else:
                 join_into(self.message, {name: value})
 
@@ -89,8 +99,8 @@ class _Choice:
 
     def document(self, index: int) -> dict[str, Any]:
         more = joined(self.message)
-        if isinstance(more.get("function_call"), dict):
-            more["function_call"] = joined(more["function_call"])
+        if self.function_call:
+            more["function_call"] = joined(self.function_call)
         text: str | None = "".join(self.content)
         if not text and (self.tool_calls or "function_call" in more or more.get("refusal")):
             text = None

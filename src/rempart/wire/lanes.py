@@ -48,7 +48,7 @@ class Lane:
         if not self.is_call:
             return True
         arguments = self.text.rstrip()
-        if not (self.name and arguments.endswith("}")):
+        if not arguments.endswith("}"):
             return False
         try:
             msgspec.json.decode(arguments, type=dict[str, msgspec.Raw])
@@ -166,7 +166,6 @@ class Lanes:
         lane = self._open = self._queue.pop(0)
         out = self._writer.open(lane)
         text = "".join(lane.waiting)
-        lane.waiting.clear()
         if text:
             lane.pieces.append(text)
             out += self._writer.write(lane, text)

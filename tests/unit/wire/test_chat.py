@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion
 
@@ -132,5 +132,17 @@ ODD_CHUNKS = st.builds(
 
 
 @given(st.lists(ODD_CHUNKS, max_size=4))
+@example([chunk({"function_call": True}), chunk({"function_call": {"name": "f"}})])
+@example([chunk({"tool_calls": [{"function": 3}]}), chunk({"tool_calls": 3})])
 def test_chunks_of_any_shape_never_raise(chunks: list[dict[str, Any]]) -> None:
     assert assemble(*chunks).document()["object"] == "chat.completion"
+
+
+def test_an_id_that_is_said_again_or_emptied_does_not_change() -> None:
+    (call,) = message_of(
+        chunk(
+            {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{"}}]}
+        ),
+        chunk({"tool_calls": [{"index": 0, "id": "", "function": {"arguments": "}"}}]}),
+    )["tool_calls"]
+    assert call["id"] == "a"

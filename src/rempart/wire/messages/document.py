@@ -67,6 +67,14 @@ def usage(chat: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
+def progress_counts(progress: Any) -> dict[str, Any]:
+    """What llama.cpp's ``prompt_progress`` tells of the prompt, as ``timings``; empty without."""
+    if not isinstance(progress, dict):
+        return {}
+    cached = _count(progress, "cache")
+    return {"timings": {"prompt_n": _count(progress, "total") - cached, "cache_n": cached}}
+
+
 def _count(holder: Any, name: str) -> int:
     value = holder.get(name) if isinstance(holder, dict) else None
     return value if type(value) is int else 0

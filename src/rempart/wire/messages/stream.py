@@ -41,6 +41,7 @@ class MessagesStream:
         "_message_id",
         "_model",
         "_prefix",
+        "_progress",
         "_stopped_by",
     )
 
@@ -54,6 +55,7 @@ class MessagesStream:
         self._blocks_count = 0
         self._calls_count = 0
         self._prefix = b""
+        self._progress: Any = None
         self._counts: dict[str, Any] = {}
         self._finish_reason: Any = None
         self._stopped_by: Any = None
@@ -61,6 +63,10 @@ class MessagesStream:
     def feed(self, chunk: dict[str, Any]) -> bytes:
         """The events that a ``chat.completion.chunk`` amounts to; may be empty."""
         if self._is_over:
+            return b""
+        if "prompt_progress" in chunk:
+            # llama.cpp's news of the prompt, before the first token: the counts for message_start.
+            self._progress = chunk["prompt_progress"]
             return b""
         out = b"" if self._has_started else self._start(chunk)
         for name in ("usage", "timings"):
@@ -124,7 +130,7 @@ class MessagesStream:
 
     def _start(self, chunk: dict[str, Any]) -> bytes:
         self._has_started = True
-        usage = document.usage(chunk)
+        usage = document.usage(chunk | document.progress_counts(self._progress))
         if not usage["input_tokens"]:
             usage["input_tokens"] = self._input_tokens
         # Counts of the first chunk are of the prompt; a first chunk can hold a token already.

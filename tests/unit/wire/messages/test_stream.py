@@ -121,6 +121,14 @@ def test_a_prompt_count_known_before_stands_in_the_first_event() -> None:
     assert found[-2]["usage"]["input_tokens"] == 11
 
 
+def test_progress_of_the_prompt_gives_the_first_event_its_counts() -> None:
+    progress = {"prompt_progress": {"total": 9, "cache": 4, "processed": 9}, "choices": []}
+    found = events(write(progress, chunk({"content": "a"}, finish_reason="stop")))
+    usage = found[0]["message"]["usage"]
+    assert (usage["input_tokens"], usage["cache_read_input_tokens"]) == (5, 4)
+    assert events(write({"prompt_progress": None}))[0]["type"] == "message_start"
+
+
 @pytest.mark.parametrize(
     ("end", "reason", "sequence"),
     [
