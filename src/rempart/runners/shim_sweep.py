@@ -16,6 +16,30 @@ def become_subreaper() -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
+def sweep_leftovers(marker: tuple[str, str]) -> list[int]:
+    """End runners that an earlier main has left, which takes a death of main and a shim together.
+
+    To be called before the first runner is started, by whoever holds the data folder's lock.
+
+    Args:
+        marker: a variable and its value that every runner has in its environment.
+
+    Returns:
+        The process ids that were ended.
+    """
+    wanted = "=".join(marker).encode()
+    ended: list[int] = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit() or int(entry) == os.getpid():
+            continue
+        # What is not ours cannot be read, and must not be ended either.
+        with contextlib.suppress(OSError), open(f"/proc/{entry}/environ", "rb") as environ:
+            if wanted in environ.read().split(b"\0"):
+                os.kill(int(entry), signal.SIGKILL)
+                ended.append(int(entry))
+    return ended
+
+
 def sweep_orphans(known: set[int]) -> list[int]:
     """End every child of this process that is not known, and take its exit status.
 

@@ -379,7 +379,7 @@ class SlotQueue:
         if room.reported is None or room.reported >= room.taken:
             return False
         return not any(
-            grant.replica == replica and grant.free_at is None and grant.since > now - CHECK_S
+            grant.replica == replica and grant.since > now - CHECK_S
             for grant in self._grants.values()
         )
 

@@ -158,6 +158,29 @@ def test_while_another_request_is_on_its_way_nothing_is_concluded_from_the_repor
     assert slots.busy() == 1
 
 
+def test_a_request_hung_up_on_a_moment_ago_may_be_on_its_way_too() -> None:
+    slots = queue(2, reports_slots=True)
+    slots.want(ticket(1), 0, LATE)
+    slots.reported("r1", 1)
+    slots.release(ticket(1), cancelled=True, now=1.0)
+    slots.want(ticket(2), 1.9, LATE)
+    slots.release(ticket(2), cancelled=True, now=1.95)
+    slots.due(2.0)
+    assert slots.busy() == 2
+
+
+def test_appointments_differ_though_slots_were_held_for_no_time_at_all() -> None:
+    slots = queue(1, queue_max=0)
+    for _ in range(3):
+        slots.want(ticket(0), 1.0, LATE)
+        slots.release(ticket(0), cancelled=False, now=1.0)
+    slots.want(ticket(0), 1.0, LATE)
+    first, second = (slots.want(ticket(number), 1.0, LATE) for number in (1, 2))
+    assert isinstance(first, Refused)
+    assert isinstance(second, Refused)
+    assert 0 < first.retry_after_s < second.retry_after_s
+
+
 def test_waiters_move_to_another_queue_in_their_order_and_with_their_time() -> None:
     slots, successor = queue(1), queue(1)
     for number in range(3):
@@ -497,7 +520,7 @@ class AgainstASlowModel(RuleBasedStateMachine):
         reported = self.reported_busy.get(replica)
         young = any(
             one[1] == replica and self.since[grant] > self.now - 1.0
-            for grant, one in self.held.items()
+            for grant, one in [*self.held.items(), *self.settling.items(), *self.stuck.items()]
         )
         return reported is not None and reported < self.taken(replica) and not young
 
