@@ -167,6 +167,8 @@ class ClientConnection(asyncio.Protocol):
             self._feed(data)
         else:
             self._feed_head(data)
+            if self._is_head_request and data[-4:] != b"\r\n\r\n":
+                self._keeps_alive = False  # what stands behind the head cannot be told apart
         try:
             if self._new_head:
                 self._new_head = False

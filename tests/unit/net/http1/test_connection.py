@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lab.http1_corpus import CORPUS
 from lab.http1_pipe import play
 from lab.http1_serving import RawClient, client_tls, server_tls, serving, until
