@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from rempart.cli.main import app
 from rempart.domain.errors import ClientClosed, RempartError, Retry, every_error
+from rempart.settings.environment import NOT_SETTINGS
 from rempart.settings.model import UNCHANGEABLE
 from rempart.settings.schema import Setting, every_setting, expectation
 from rempart.telemetry.metrics import TABLE
@@ -23,6 +24,10 @@ from rempart.telemetry.metrics import TABLE
 FOLDER = Path(__file__).parent / "reference"
 MADE = "Written by `make reference` from `{source}`; do not edit it by hand."
 
+HUB_VARIABLES = {
+    "HF_ENDPOINT": "the hub's address, or that of a mirror, for `rempart models pull`",
+    "HF_TOKEN": "the token for the hub",
+}
 RETRIES = {
     Retry.NEVER: "no: `x-should-retry: false`",
     Retry.AFTER: "after `Retry-After`; `x-should-retry: false` when that is above 60 s",
@@ -150,6 +155,9 @@ def cli_page() -> str:
         for inner_name, one in inner.items():
             if not one.hidden:
                 lines += _command(f"rempart {name} {inner_name}".rstrip(), one)
+    lines += ["", "## Variables", "", "Beside those of the settings:", ""]
+    lines += ["| variable | meaning |", "| --- | --- |"]
+    lines += [_row(f"`{name}`", meaning) for name, meaning in (NOT_SETTINGS | HUB_VARIABLES).items()]
     return _page(lines)
 
 

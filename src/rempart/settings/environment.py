@@ -19,16 +19,14 @@ from rempart.settings.schema import Kind, Path, every_setting, kind_at, names_of
 PREFIX = "REMPART_"
 FILE_ENDING = "_file"
 
-NOT_SETTINGS = frozenset(
-    {
-        "REMPART_ADMIN_KEY",
-        "REMPART_ADMIN_KEY_FILE",
-        "REMPART_API_KEY",
-        "REMPART_CONFIG",
-        "REMPART_URL",
-    }
-)
-"""Variables with a meaning of their own (docs/reference/cli.md)."""
+NOT_SETTINGS = {
+    "REMPART_ADMIN_KEY": "the first admin key, 32 printable characters or more; unset: one is made",
+    "REMPART_ADMIN_KEY_FILE": "a file with it instead",
+    "REMPART_API_KEY": "the key that commands send to a server named by `--url`",
+    "REMPART_CONFIG": "the configuration's file, as `--config`",
+    "REMPART_URL": "the control address of a server elsewhere, as `--url`",
+}
+"""Variables with a meaning of their own; these are their lines in docs/reference/cli.md."""
 
 # Kubernetes puts these into every container beside a Service that is called rempart(-something).
 _SERVICE_LINK = re.compile(
