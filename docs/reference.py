@@ -157,7 +157,9 @@ def cli_page() -> str:
                 lines += _command(f"rempart {name} {inner_name}".rstrip(), one)
     lines += ["", "## Variables", "", "Beside those of the settings:", ""]
     lines += ["| variable | meaning |", "| --- | --- |"]
-    lines += [_row(f"`{name}`", meaning) for name, meaning in (NOT_SETTINGS | HUB_VARIABLES).items()]
+    lines += [
+        _row(f"`{name}`", meaning) for name, meaning in (NOT_SETTINGS | HUB_VARIABLES).items()
+    ]
     return _page(lines)
 
 
