@@ -6,7 +6,7 @@ from typing import Any
 import anthropic
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from pydantic import TypeAdapter
 
 from lab.chat_streams import streams
@@ -44,6 +44,7 @@ def read(stream: bytes) -> Message:
         return found.get_final_message()
 
 
+@settings(max_examples=40)
 @given(streams())
 def test_the_client_reads_what_the_document_says(
     stream: tuple[dict[str, Any], list[dict[str, Any]]],

@@ -5,7 +5,7 @@ from typing import Any
 
 import openai
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
@@ -51,6 +51,7 @@ def read(stream: bytes) -> list[Any]:
         return list(client.responses.create(model="m", input="hi", stream=True))
 
 
+@settings(max_examples=40)
 @given(streams())
 def test_the_client_reads_what_the_document_says(
     stream: tuple[dict[str, Any], list[dict[str, Any]]],
@@ -78,6 +79,7 @@ def calls_of(response: Response) -> list[tuple[str, str, str]]:
     )
 
 
+@settings(max_examples=40)
 @given(streams())
 def test_the_clients_own_accumulation_agrees_with_the_last_event(
     stream: tuple[dict[str, Any], list[dict[str, Any]]],
