@@ -93,7 +93,7 @@ class Owner:
         self._moved = asyncio.Event()
         self._inbox: deque[tuple[Event, str]] = deque(maxlen=64)  # emptied before `handle` returns
         self._is_handling = False
-        self._crashes = CrashHistory(settings.restarts, world.random)
+        self._crashes = CrashHistory(settings.restarts, world.random.uniform)
         self._restarts = 0
         self._launch: Launch | None = None
         self._running: Running | None = None

@@ -13,9 +13,9 @@ from rempart.runners.kinds.interface import Place
 
 SOCKET_PATH_BYTES_MAX = 107
 """``sun_path`` of Linux has 108 bytes with the closing zero (unix(7))."""
-NAME_MAX = 40
-FILE_BYTES_MAX = NAME_MAX + 32
-"""Room for a name, the number of its start, and what runners append to it."""
+NAME_MAX = 24
+FILE_BYTES_MAX = NAME_MAX + 24
+"""Room for a name, the number of its start, and what runners append to it (``.sock.door.sock``)."""
 
 
 def file_name(model: str) -> str:

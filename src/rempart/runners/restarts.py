@@ -5,8 +5,8 @@ of a machine do not all load at the same moment. A runner that was ready for a w
 crashed starts again from the first pause.
 """
 
-import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rempart.settings.model import Restarts
@@ -31,12 +31,12 @@ class CrashHistory:
 
     Args:
         limits: pauses, and how many crashes within which window are too many.
-        random: source of the jitter.
+        uniform: chance: a number between two others, for the jitter.
     """
 
-    def __init__(self, limits: Restarts, random: random.Random) -> None:
+    def __init__(self, limits: Restarts, uniform: Callable[[float, float], float]) -> None:
         self._limits = limits
-        self._random = random
+        self._uniform = uniform
         self._crashes: deque[float] = deque(maxlen=limits.crashes_max)
         self._in_a_row = 0
 
@@ -65,7 +65,7 @@ class CrashHistory:
         pause_s = self._limits.first_s * 2.0 ** min(self._in_a_row - 1, 60)
         pause_s = min(pause_s, self._limits.longest_s)
         # Jitter only shortens, so that longest_s is what it says.
-        return Pause(pause_s * self._random.uniform(0.75, 1.0))
+        return Pause(pause_s * self._uniform(0.75, 1.0))
 
     def forgive(self) -> None:
         """Forget all crashes: an operator has asked for a new start."""
