@@ -6,15 +6,14 @@ may be idle.
 """
 
 import asyncio
-import errno
 import socket
 import ssl as tls
 from collections.abc import Callable
+from contextlib import suppress
 
 from rempart.net.http1.owner import TaskOwner
 
 _PAUSE_S = 0.5
-_NO_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Acceptor:
@@ -92,9 +91,7 @@ class Acceptor:
             accepted, address = listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return  # another process was faster, or the client has gone
-        except OSError as error:
-            if error.errno not in _NO_RESOURCES:
-                raise
+        except OSError:
             self._pause()
             return
         self.accepted += 1
@@ -103,7 +100,8 @@ class Acceptor:
         if accepted.family != socket.AF_UNIX:
             peer, port = address[0], address[1]
             # One chunk, one packet: without it a chunk waits for the acknowledgement of the last.
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with suppress(OSError):  # it may be reset already
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._pending += 1
         self._tasks.start(self._connect(accepted, peer, port))
         if self._pending >= self._pending_max:
@@ -118,19 +116,18 @@ class Acceptor:
                 ssl=self._tls,
                 ssl_handshake_timeout=self._handshake_s if self._tls is not None else None,
             )
-        except (OSError, tls.SSLError):
-            accepted.close()  # no handshake came out of it
-        except BaseException:
-            # uvloop closes the socket of a cancelled set-up without telling the protocol, even when
-            # that was told of the connection already.
+        except BaseException as error:
+            # No handshake came out of it, or it was cancelled. uvloop then closes the socket without
+            # telling the protocol, even when that was told of the connection already.
             accepted.close()
             protocol.connection_lost(None)
-            raise
+            if not isinstance(error, Exception):
+                raise
         finally:
             self._pending -= 1
 
     def _pause(self) -> None:
-        """A listening socket stays readable when accept fails: asking again at once would spin."""
+        """A listening socket stays readable when accept fails (EMFILE, …): asking at once would spin."""
         if self._pause_timer is None:
             self.pauses += 1
             for listener in self._sockets:

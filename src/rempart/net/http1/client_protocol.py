@@ -145,10 +145,7 @@ class ClientConnection(asyncio.Protocol):
         receiver, self._receiver = self._receiver, None
         self._retire()
         if receiver is not None:
-            try:
-                receiver.on_lost(error)
-            except Exception as bug:
-                _report(bug)
+            tell_lost(receiver, error)
 
     # asyncio.Protocol
 
@@ -326,6 +323,14 @@ class ClientConnection(asyncio.Protocol):
         """A receiver that raises is a bug; it is told that this is the end."""
         _report(error)
         self.lose(UpstreamClosed("the receiver failed"))
+
+
+def tell_lost(receiver: Receiver, error: HttpError) -> None:
+    """Calls ``on_lost``; a receiver that raises there is a bug that only the loop is told of."""
+    try:
+        receiver.on_lost(error)
+    except Exception as bug:
+        _report(bug)
 
 
 def _report(error: Exception) -> None:

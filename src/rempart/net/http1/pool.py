@@ -6,10 +6,9 @@ import ssl as tls
 from collections import deque
 from urllib.parse import urlsplit
 
-from rempart.net.http1.client_protocol import ClientConnection, Receiver
+from rempart.net.http1.client_protocol import ClientConnection, Receiver, tell_lost
 from rempart.net.http1.errors import (
     ConnectFailed,
-    HttpError,
     UpstreamClosed,
     UpstreamTooLarge,
     UpstreamTooSlow,
@@ -290,7 +289,7 @@ class Pool:
                     )
         except TimeoutError:
             raise ConnectFailed(f"no connection within {self._connect_s:g} s") from None
-        except (OSError, tls.SSLError, UnicodeError) as error:
+        except Exception as error:  # OSError, SSLError, UnicodeError of an odd name, …
             raise ConnectFailed(str(error) or type(error).__name__) from error
         if self._path == "":
             sock = connection.transport.get_extra_info("socket")
@@ -337,12 +336,12 @@ class Pool:
     async def _resend(self, call: ClientCall) -> None:
         try:
             connection = await self._connect()
-        except HttpError as error:
-            call.on_lost(error)
-            return
         except asyncio.CancelledError:
-            call.on_lost(UpstreamClosed("the pool was closed"))
+            tell_lost(call, UpstreamClosed("the pool was closed"))
             raise
+        except ConnectFailed as error:
+            tell_lost(call, error)
+            return
         if call.is_over:
             connection.close()
             return

@@ -285,15 +285,14 @@ class Server:
             connection.request_ended()
 
     def _report(self, error: Exception, request: Request) -> None:
-        if self._on_error is not None:
-            self._on_error(error, request)
-        else:
-            self.loop.call_exception_handler(
-                {
-                    "message": f"handler failed at {request.method} {request.path}",
-                    "exception": error,
-                }
-            )
+        try:
+            if self._on_error is not None:
+                self._on_error(error, request)
+                return
+        except Exception as another:
+            error = another
+        message = f"handler failed at {request.method} {request.path}"
+        self.loop.call_exception_handler({"message": message, "exception": error})
 
     def _new_connection(self, peer: str, peer_port: int) -> Connection:
         return Connection(self, peer, peer_port, _network_of(peer))
