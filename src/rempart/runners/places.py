@@ -24,7 +24,7 @@ def file_name(model: str) -> str:
     if safe == model and len(safe) <= NAME_MAX:
         return safe
     digest = hashlib.sha256(model.encode()).hexdigest()[:8]
-    return f"{safe[: NAME_MAX - 9]}-{digest}"
+    return f"{safe[: NAME_MAX - 9] or 'model'}-{digest}"
 
 
 RUN_DIR_VARIABLE = "REMPART_RUN_DIR"
