@@ -379,3 +379,31 @@ def test_every_setting_can_be_written_in_the_file_and_as_a_variable(tmp_path: Pa
             settings = getattr(settings, part)
         assert str(settings).endswith(str(default))
     assert {field.name for field in fields(Settings)} >= {path.path[0] for path in every_setting()}
+
+
+def test_what_is_wrong_inside_a_list_does_not_hide_what_the_rules_find(tmp_path: Path) -> None:
+    text = (
+        '[[models]]\nname = "a"\nkind = "command"\ncommand = ["{port}", 5]\n'
+        '[[models]]\nname = "b"\nkind = "upstream"\n'
+    )
+    found = problems(tmp_path, text)
+    assert [line.split(" must ")[0] for line in found] == [
+        "rempart.toml line 4: models[0].command[1]",
+        'rempart.toml line 5: models[1] ("b", kind upstream)',
+    ]
+
+
+def test_what_the_file_says_below_a_variable_counts_no_more(tmp_path: Path) -> None:
+    found = problems(tmp_path, MODEL, {"REMPART_MODELS": '[{"name": 5, "source": "demo"}]'})
+    assert found[0].startswith("environment variable REMPART_MODELS: models[0].name must be")
+    found = problems(tmp_path, MODEL, {"REMPART_MODELS__0": '{"name": 5, "source": "demo"}'})
+    assert found[0].startswith("environment variable REMPART_MODELS__0: models[0].name must be")
+
+
+def test_one_element_of_a_list_can_be_replaced(tmp_path: Path) -> None:
+    text = '[[models]]\nname = "a"\nkind = "command"\ncommand = ["run", "{port}"]\n'
+    model = load(tmp_path, text, {"REMPART_MODELS__0__COMMAND__0": "walk"}).models[0]
+    assert model.command == ["walk", "{port}"]
+    model = load(tmp_path, text, {"REMPART_MODELS__0": '{"name": "b", "source": "demo"}'}).models[0]
+    assert (model.name, model.command) == ("b", [])
+    assert "cannot be set" in problems(tmp_path, text, {"REMPART_MODELS__0__COMMAND__5": "x"})[0]

@@ -76,6 +76,12 @@ def test_a_folder_with_one_gguf_model_is_that_model(tmp_path: Path) -> None:
     assert derive("m", tmp_path, tmp_path / "data").source == str(first)
 
 
+def test_a_checkpoint_with_a_gguf_file_beside_it_is_a_checkpoint(tmp_path: Path) -> None:
+    gguf(tmp_path / "m/x.gguf")
+    (tmp_path / "m/config.json").write_text("{}")
+    assert derive("m", tmp_path, tmp_path / "data").kind == "transformers"
+
+
 def test_demo_stays_demo_until_its_file_is_fetched(tmp_path: Path) -> None:
     assert derive("demo", tmp_path, tmp_path).source == "demo"
     assert located(Model(name="d", source="demo"), tmp_path, tmp_path) == "demo"
