@@ -171,6 +171,17 @@ class RempartServer:
         except OSError:
             return 0, b""
 
+    def post(self, path: str, *, control: bool = False) -> tuple[int, bytes]:
+        """POST without a body, as the administrator."""
+        port = self.control_port if control else self.port
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method="POST", data=b"")
+        request.add_header("authorization", f"Bearer {ADMIN_KEY}")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
     def health(self) -> dict[str, Any]:
         """The document at /health."""
         return dict(json.loads(self.get("/health", key=ADMIN_KEY)[1]))

@@ -154,18 +154,17 @@ def test_responses(client: openai.OpenAI) -> None:
     )
     assert answer.output_text
     assert answer.usage is not None
-    kinds = []
-    text = ""
-    with client.responses.stream(
-        model="demo", input="Say hello.", max_output_tokens=8, store=False
-    ) as stream:
-        for event in stream:
-            kinds.append(event.type)
-            if event.type == "response.output_text.delta":
-                text += event.delta
-        final = stream.get_final_response()
-    assert kinds[0] == "response.created"
-    assert final.output_text == text
+    events = list(
+        client.responses.create(
+            model="demo", input="Say hello.", max_output_tokens=8, store=False, stream=True
+        )
+    )
+    assert events[0].type == "response.created"
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    last = events[-1]
+    assert last.type in ("response.completed", "response.incomplete")
+    assert last.response.output_text == text
     counted = client.responses.input_tokens.count(model="demo", input="Say hello in French.")
     assert counted.input_tokens == answer.usage.input_tokens
 

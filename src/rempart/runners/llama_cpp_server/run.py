@@ -126,6 +126,7 @@ async def _serve(
         async with asyncio.timeout(END_S_MAX):
             await app.wait_idle()
     await server.close()
+    print("counters at the end:", msgspec.json.encode(slots.counters).decode(), flush=True)
     status.close()
 
 
