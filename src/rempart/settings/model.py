@@ -38,13 +38,17 @@ class Server:
     base_path: Annotated[str, Doc("prefix of all data plane paths, such as /llm")] = ""
     any_model: Annotated[bool, Doc("unknown model names go to the default model")] = False
     connections_max: Annotated[int, Ge(1), Doc("open client connections per worker")] = 10000
-    connections_per_address_max: Annotated[int, Ge(1), Doc("open connections per client address")] = 2000
+    connections_per_address_max: Annotated[
+        int, Ge(1), Doc("open connections per client address")
+    ] = 2000
     header_read_s: Annotated[Seconds, Doc("time for a request's header section")] = 10.0
     body_read_s: Annotated[Seconds, Doc("time without any byte of a body")] = 10.0
     body_bytes_per_s_min: Annotated[int, Ge(0), Doc("slowest rate of a body, over 10 s")] = 512
     body_bytes_max: Annotated[int, Ge(1024), Doc("largest request body")] = 1024 * 1024
     idle_s: Annotated[Seconds, Doc("an idle keep-alive connection is closed after this")] = 75.0
-    write_stall_s: Annotated[Seconds, Doc("a client that takes no byte for this long is dropped")] = 30.0
+    write_stall_s: Annotated[
+        Seconds, Doc("a client that takes no byte for this long is dropped")
+    ] = 30.0
     heartbeat_s: Annotated[Seconds, Doc("a worker silent for this long is replaced")] = 10.0
 
 
@@ -65,7 +69,9 @@ class Shutdown:
     """[shutdown]."""
 
     __pydantic_config__ = FORBID_UNKNOWN
-    grace_s: Annotated[float, Ge(0), Le(3600), Doc("time for streams in flight after SIGTERM")] = 30.0
+    grace_s: Annotated[float, Ge(0), Le(3600), Doc("time for streams in flight after SIGTERM")] = (
+        30.0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +99,9 @@ class Logs:
 
     __pydantic_config__ = FORBID_UNKNOWN
     file: Annotated[str, Doc("JSON lines; empty: none")] = "logs/api.log"
-    rotate_bytes: Annotated[int, Ge(65536), Doc("size at which the file is rotated")] = 50 * 1024 * 1024
+    rotate_bytes: Annotated[int, Ge(65536), Doc("size at which the file is rotated")] = (
+        50 * 1024 * 1024
+    )
     keep: Annotated[int, Ge(0), Le(1000), Doc("rotated files kept")] = 5
     console: Annotated[Literal["text", "json", "off"], Doc("format on the console")] = "text"
     level: Annotated[Literal["debug", "info", "warning", "error"], Doc("least level")] = "info"
@@ -105,7 +113,9 @@ class Secrets:
     """[secrets]."""
 
     __pydantic_config__ = FORBID_UNKNOWN
-    master_key: Annotated[str, Doc("pepper of key digests; empty: the file secret.key in the data folder")] = field(default="", repr=False)
+    master_key: Annotated[
+        str, Doc("pepper of key digests; empty: the file secret.key in the data folder")
+    ] = field(default="", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +125,9 @@ class Restarts:
     __pydantic_config__ = FORBID_UNKNOWN
     first_s: Annotated[Seconds, Doc("pause before the first restart")] = 0.5
     longest_s: Annotated[Seconds, Doc("longest pause; it doubles until there")] = 30.0
-    crashes_max: Annotated[int, Ge(1), Le(1000), Doc("crashes within window_s after which it is given up")] = 5
+    crashes_max: Annotated[
+        int, Ge(1), Le(1000), Doc("crashes within window_s after which it is given up")
+    ] = 5
     window_s: Annotated[Seconds, Doc("see crashes_max")] = 300.0
 
 
@@ -139,33 +151,72 @@ class Model:
     name: Annotated[Name, Doc("what clients ask for")]
     kind: Annotated[ModelKind, Doc("what serves it")] = "llama_cpp"
     source: Annotated[str, Doc("GGUF file, Hugging Face folder or hub name; 'demo'")] = ""
-    command: Annotated[list[str], Doc("kind command: the program; {host} and {port} are replaced")] = field(default_factory=list)
-    base_urls: Annotated[list[str], Doc("kind upstream: one or several, with /v1")] = field(default_factory=list)
-    api_key: Annotated[str, Doc("kind upstream: its key (or api_key_file)")] = field(default="", repr=False)
+    command: Annotated[
+        list[str], Doc("kind command: the program; {host} and {port} are replaced")
+    ] = field(default_factory=list)
+    base_urls: Annotated[list[str], Doc("kind upstream: one or several, with /v1")] = field(
+        default_factory=list
+    )
+    api_key: Annotated[str, Doc("kind upstream: its key (or api_key_file)")] = field(
+        default="", repr=False
+    )
     upstream_name: Annotated[str, Doc("the model's name there; default: name")] = ""
-    slots: Annotated[int | None, Ge(1), Le(4096), Doc("requests at a time, all workers together; unset for upstream: no bound")] = None
+    slots: Annotated[
+        int | None,
+        Ge(1),
+        Le(4096),
+        Doc("requests at a time, all workers together; unset for upstream: no bound"),
+    ] = None
     queue_max: Annotated[int, Ge(0), Le(100000), Doc("requests that may wait for a slot")] = 128
-    context: Annotated[int | None, Ge(64), Doc("tokens per runner; unset: the model's own, at most 8192")] = None
+    context: Annotated[
+        int | None, Ge(64), Doc("tokens per runner; unset: the model's own, at most 8192")
+    ] = None
     pin: Annotated[bool, Doc("loaded at start and never evicted")] = False
     preload: Annotated[bool, Doc("loaded at start")] = False
-    threads: Annotated[int | None, Ge(1), Le(1024), Doc("llama_cpp: CPU threads; unset: cores - 1")] = None
-    gpu_layers: Annotated[int | None, Ge(-1), Doc("llama_cpp: layers on the GPU; unset: all that fit")] = None
-    batch: Annotated[int | None, Ge(8), Le(8192), Doc("llama_cpp: prompt tokens per batch; unset: calibrated at load")] = None
+    threads: Annotated[
+        int | None, Ge(1), Le(1024), Doc("llama_cpp: CPU threads; unset: cores - 1")
+    ] = None
+    gpu_layers: Annotated[
+        int | None, Ge(-1), Doc("llama_cpp: layers on the GPU; unset: all that fit")
+    ] = None
+    batch: Annotated[
+        int | None,
+        Ge(8),
+        Le(8192),
+        Doc("llama_cpp: prompt tokens per batch; unset: calibrated at load"),
+    ] = None
     prompt_cache_mib: Annotated[int, Ge(0), Doc("llama_cpp: host memory for old prompts")] = 0
     loras: Annotated[list[str], Doc("llama_cpp: LoRA adapter files")] = field(default_factory=list)
-    chat_template: Annotated[str, Doc("llama_cpp: file with a Jinja chat template that replaces the model's")] = ""
+    chat_template: Annotated[
+        str, Doc("llama_cpp: file with a Jinja chat template that replaces the model's")
+    ] = ""
     embeddings: Annotated[bool, Doc("llama_cpp: serve /v1/embeddings")] = False
-    pooling: Annotated[Literal["mean", "cls", "last", "rank", "none"], Doc("llama_cpp: how embeddings are pooled; rank serves /v1/rerank")] = "mean"
-    speculative: Annotated[Literal["off", "ngram"], Doc("llama_cpp: speculative decoding without a draft model")] = "off"
+    pooling: Annotated[
+        Literal["mean", "cls", "last", "rank", "none"],
+        Doc("llama_cpp: how embeddings are pooled; rank serves /v1/rerank"),
+    ] = "mean"
+    speculative: Annotated[
+        Literal["off", "ngram"], Doc("llama_cpp: speculative decoding without a draft model")
+    ] = "off"
     draft: Annotated[str, Doc("llama_cpp: GGUF file of a draft model")] = ""
-    args: Annotated[list[str], Doc("vllm, transformers: more command-line arguments")] = field(default_factory=list)
-    env: Annotated[dict[str, str], Doc("environment of the runner's process, beside the minimal one")] = field(default_factory=dict, repr=False)
+    args: Annotated[list[str], Doc("vllm, transformers: more command-line arguments")] = field(
+        default_factory=list
+    )
+    env: Annotated[
+        dict[str, str], Doc("environment of the runner's process, beside the minimal one")
+    ] = field(default_factory=dict, repr=False)
     start_s: Annotated[Seconds, Doc("longest time from start to ready")] = 600.0
     stop_s: Annotated[Seconds, Doc("time to end by itself before it is killed")] = 10.0
-    memory_max: Annotated[str, Doc("the runner is restarted above this size ('6GiB'); empty: none")] = ""
-    settle_s: Annotated[Seconds, Doc("a slot not free this long after a hang-up: the runner is recycled")] = 30.0
+    memory_max: Annotated[
+        str, Doc("the runner is restarted above this size ('6GiB'); empty: none")
+    ] = ""
+    settle_s: Annotated[
+        Seconds, Doc("a slot not free this long after a hang-up: the runner is recycled")
+    ] = 30.0
     deadline: Annotated[ModelDeadline, Doc("own clocks")] = field(default_factory=ModelDeadline)
-    extra_fields: Annotated[list[str], Doc("request fields passed on beside the known ones")] = field(default_factory=list)
+    extra_fields: Annotated[list[str], Doc("request fields passed on beside the known ones")] = (
+        field(default_factory=list)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +249,15 @@ class Settings:
 
 
 UNCHANGEABLE: frozenset[str] = frozenset(
-    {"server.host", "server.port", "server.control_host", "server.control_port", "server.socket", "data_dir", "logs.file"}
+    {
+        "server.host",
+        "server.port",
+        "server.control_host",
+        "server.control_port",
+        "server.socket",
+        "data_dir",
+        "logs.file",
+    }
 )
 """Settings that a reload refuses to change: sockets and files that main holds open."""
 
