@@ -96,7 +96,7 @@ class Server:
         self._on_error = on_error
         self._clock = clock or SystemClock()
         self._tasks = TaskOwner()
-        self._acceptor: Acceptor | None = None
+        self._acceptors: list[Acceptor] = []
         self._connections: set[Connection] = set()
         self._of_address: dict[bytes | str, int] = {}
         self._deaf: set[Connection] = set()
@@ -112,11 +112,12 @@ class Server:
     async def serve(self, sockets: list[socket.socket], ssl: tls.SSLContext | None = None) -> None:
         """Starts to accept on listening sockets, TCP or Unix, and returns; ``close`` must follow.
 
-        The sockets are this server's from now on: ``stop_accepting`` closes them.
+        May be called again for other sockets, with or without TLS. They are this server's from now on:
+        ``stop_accepting`` closes them.
         """
         self.loop = asyncio.get_running_loop()
         await self._tasks.open()
-        self._acceptor = Acceptor(
+        acceptor = Acceptor(
             sockets,
             ssl,
             tasks=self._tasks,
@@ -124,12 +125,13 @@ class Server:
             handshake_s=self.limits.header_read_s,
             pending_max=self.limits.connections_max + self.limits.refusals_max,
         )
-        self._acceptor.start()
+        self._acceptors.append(acceptor)
+        acceptor.start()
 
     def stop_accepting(self) -> None:
         """Closes the listening sockets of this process; what is connected goes on."""
-        if self._acceptor is not None:
-            self._acceptor.stop()
+        for acceptor in self._acceptors:
+            acceptor.stop()
 
     async def drain(self, idle_s: float = 5.0, grace_s: float = 30.0) -> bool:
         """Stops accepting and waits for the requests that run; True when all have ended.
@@ -172,15 +174,14 @@ class Server:
 
     def statistics(self) -> ServerStatistics:
         """The figures now."""
-        acceptor = self._acceptor
         return ServerStatistics(
             connections=len(self._connections),
             requests_active=self._requests_active,
-            accepted=acceptor.accepted if acceptor is not None else 0,
+            accepted=sum(acceptor.accepted for acceptor in self._acceptors),
             requests=self._requests,
             refused=dict(self._refused),
             stalled=self._stalled,
-            accept_pauses=acceptor.pauses if acceptor is not None else 0,
+            accept_pauses=sum(acceptor.pauses for acceptor in self._acceptors),
         )
 
     # For the connections.

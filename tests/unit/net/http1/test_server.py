@@ -566,3 +566,29 @@ def test_closing_catches_a_connection_that_is_just_being_made(run: Callable) -> 
                     await served.server.close()
 
     run(main())
+
+
+def test_a_port_with_tls_and_a_unix_socket_without_are_one_server(
+    run: Callable, tmp_path: Path
+) -> None:
+    async def main() -> None:
+        async with serving(hello, tls=server_tls()) as served:
+            door = socket.socket(socket.AF_UNIX)
+            door.bind(str(tmp_path / "door"))
+            door.listen()
+            await served.server.serve([door])
+            reader, writer = await asyncio.open_unix_connection(tmp_path / "door")
+            writer.write(GET)
+            assert (await reader.readuntil(HELLO)).startswith(b"HTTP/1.1 200 ")
+            writer.close()
+            await writer.wait_closed()
+            reader, writer = await asyncio.open_connection(
+                "localhost", served.port, ssl=client_tls()
+            )
+            writer.write(GET)
+            assert (await reader.readuntil(HELLO)).startswith(b"HTTP/1.1 200 ")
+            writer.close()
+            await writer.wait_closed()
+            assert served.server.statistics().accepted == 2
+
+    run(main())
