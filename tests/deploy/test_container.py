@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,33 +32,31 @@ def health_check() -> list[str]:
 
 
 @pytest.fixture
-def contained(demo_model: Path, tmp_path: Path) -> Iterator[NewcomersServer]:
-    """A server that is process 1 of its own namespace and can write to its folder and /tmp only."""
-    script = tmp_path / "contained"
-    script.write_text(
-        "#!/bin/sh -e\n"
-        f'mount --bind "{tmp_path}" "{tmp_path}"\n'
-        "mount -o remount,ro,bind / /\n"
-        f'cd "{tmp_path}"\n'
-        "! touch /etc/written 2>/dev/null\n"
-        'exec "$@"\n'
-    )
-    script.chmod(0o755)
+def contained(demo_model: Path) -> Iterator[NewcomersServer]:
+    """A server that is process 1 of its own namespace and can write to its own folder only."""
     # Without root, a user namespace in which we are root gives the same rights.
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    namespaces = [
-        "/usr/bin/unshare",
-        *user,
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-    ]
-    environment = {"PYTHONDONTWRITEBYTECODE": "1", "REMPART_LOGS__CONSOLE": "json"}
-    environment["REMPART_LOGS__FILE"] = ""
-    with newcomers_server(tmp_path, demo_model, environment, [*namespaces, str(script)]) as server:
-        yield server
+    namespaces = ["/usr/bin/unshare", *user, "--mount", "--pid", "--fork", "--kill-child"]
+    environment = {
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "REMPART_LOGS__CONSOLE": "json",
+        "REMPART_LOGS__FILE": "",
+    }
+    # As short as /data is: the path of a socket has no room for pytest's own folders.
+    with tempfile.TemporaryDirectory(prefix="data-") as folder:
+        script = Path(folder) / "contained"
+        script.write_text(
+            "#!/bin/sh -e\n"
+            f"mount --bind {folder} {folder}\n"
+            "mount -o remount,ro,bind / /\n"
+            f"cd {folder}\n"
+            "if touch /tmp/written 2>/dev/null; then echo 'the root can be written'; exit 97; fi\n"
+            'exec "$@"\n'
+        )
+        script.chmod(0o755)
+        prefix = [*namespaces, "--mount-proc", str(script)]
+        with newcomers_server(Path(folder), demo_model, environment, prefix) as server:
+            yield server
 
 
 def inside(served: NewcomersServer) -> int:
