@@ -1,5 +1,6 @@
 """What a person reads when the server is ready: the address, and a command that works when pasted."""
 
+import json
 import shlex
 
 from rempart.state.bootstrap import AdminKey
@@ -17,7 +18,9 @@ def ready_lines(
         header = '-H "Authorization: Bearer $REMPART_ADMIN_KEY"'
     else:
         header = f'-H "Authorization: Bearer $(cat {shlex.quote(str(admin.file))})"'
-    body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Say hello in French."}}]}}'
+    # Bounded, since a small model may talk on until the request's time is up.
+    messages = '[{"role": "user", "content": "Say hello in French."}]'
+    body = f'{{"model": {json.dumps(model)}, "max_tokens": 60, "messages": {messages}}}'
     lines = [
         "",
         f"  Rempart is ready   {address}/v1   (model: {model or 'none'})",
