@@ -47,6 +47,7 @@ def served(
         yield server.until_ready(), fake
 
 
+@pytest.mark.requirement("shutdown")
 def test_a_stream_in_flight_finishes_and_the_server_ends_with_0(tmp_path: Path) -> None:
     with served(tmp_path) as (server, _):
 
@@ -70,6 +71,7 @@ def test_a_stream_in_flight_finishes_and_the_server_ends_with_0(tmp_path: Path) 
         assert [line["event"] for line in server.log()][-1] == "stopped"
 
 
+@pytest.mark.requirement("shutdown")
 def test_what_outlasts_the_grace_period_ends_with_an_error_event(tmp_path: Path) -> None:
     with upstream() as fake:
         config = config_for(fake).replace("grace_s = 5", "grace_s = 0.5")
@@ -88,6 +90,7 @@ def test_what_outlasts_the_grace_period_ends_with_an_error_event(tmp_path: Path)
             assert server.wait() == 0
 
 
+@pytest.mark.requirement("shutdown")
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     with served(tmp_path, "") as (server, _):
 
@@ -104,6 +107,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         asyncio.run(scenario())
 
 
+@pytest.mark.requirement("processes")
 def test_requests_do_not_notice_that_control_was_killed(tmp_path: Path) -> None:
     with served(tmp_path) as (server, _):
         until(
@@ -129,6 +133,7 @@ def test_requests_do_not_notice_that_control_was_killed(tmp_path: Path) -> None:
         assert server.metric("rempart_worker_restarts_total") == 1
 
 
+@pytest.mark.requirement("processes", "concurrency-monitoring")
 def test_a_killed_worker_is_replaced_and_no_counter_falls(tmp_path: Path) -> None:
     with served(tmp_path) as (server, _):
 
@@ -156,6 +161,7 @@ def test_a_killed_worker_is_replaced_and_no_counter_falls(tmp_path: Path) -> Non
         assert server.health()["api"]["total_requests"] == 6
 
 
+@pytest.mark.requirement("processes", "memory-unload")
 def test_after_kill_9_of_main_nothing_is_left_and_open_streams_end_with_an_error(
     tmp_path: Path,
 ) -> None:
@@ -178,6 +184,7 @@ def test_after_kill_9_of_main_nothing_is_left_and_open_streams_end_with_an_error
             probe.bind(("127.0.0.1", server.port))
 
 
+@pytest.mark.requirement("processes", "error-rates")
 def test_a_reload_under_load_loses_no_request(tmp_path: Path) -> None:
     with upstream() as fake, running_server(tmp_path, config_for(fake)) as server:
         server.until_ready()
@@ -228,6 +235,7 @@ def test_a_reload_under_load_loses_no_request(tmp_path: Path) -> None:
         assert names == ["far1", "far"]
 
 
+@pytest.mark.requirement("configuration")
 @pytest.mark.parametrize(
     ("change", "word"),
     [
@@ -254,6 +262,7 @@ def test_a_reload_that_cannot_be_is_refused_and_the_old_configuration_stays(
         assert server.get("/readyz")[0] == 200
 
 
+@pytest.mark.requirement("serve")
 def test_a_second_server_on_the_same_folder_or_port_says_what_to_do(tmp_path: Path) -> None:
     with served(tmp_path) as (server, _):
         command = [
@@ -289,6 +298,15 @@ def test_a_second_server_on_the_same_folder_or_port_says_what_to_do(tmp_path: Pa
         assert "another port" in same_port.stderr
 
 
+@pytest.mark.requirement(
+    "health-api",
+    "metrics-requests",
+    "metrics-errors",
+    "metrics-times",
+    "monitoring",
+    "concurrency-monitoring",
+    "performance-metrics",
+)
 def test_figures_are_for_all_workers_together(tmp_path: Path) -> None:
     with served(tmp_path, arguments=("--workers", "2")) as (server, _):
         until(lambda: len(server.worker_pids) == 2, 20, "two workers")
@@ -312,6 +330,17 @@ def test_figures_are_for_all_workers_together(tmp_path: Path) -> None:
         assert len(writers) == 2, "both workers accepted"
 
 
+@pytest.mark.requirement(
+    "health-status",
+    "health-timestamp",
+    "health-model",
+    "health-memory",
+    "health-disk",
+    "health-cpu",
+    "health-api",
+    "monitoring-system",
+    "memory-health",
+)
 def test_health_has_the_fields_of_the_seed_and_ours(tmp_path: Path) -> None:
     with served(tmp_path) as (server, _):
         document = server.health()
@@ -327,6 +356,7 @@ def test_health_has_the_fields_of_the_seed_and_ours(tmp_path: Path) -> None:
         }  # fmt: skip
 
 
+@pytest.mark.requirement("logs")
 def test_the_log_is_rotated_and_no_line_lost(tmp_path: Path) -> None:
     with served(tmp_path, '[logs]\nrotate_bytes = 65536\nconsole = "off"\n') as (server, _):
 

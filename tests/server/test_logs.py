@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from lab.http_client import request
 from lab.server import ADMIN_KEY, running_server
 from lab.upstream_server import chat, config_for, upstream
@@ -36,6 +38,9 @@ def ask(folder: Path, more: str) -> list[dict[str, object]]:
         return [line for line in server.log() if line["event"] == "request"]
 
 
+@pytest.mark.requirement(
+    "logs", "logs-requests", "authentication-tracking", "performance-metrics", "request-id"
+)
 def test_one_line_per_request_says_how_it_went_without_its_text(tmp_path: Path) -> None:
     (line,) = ask(tmp_path, "")
     assert SECRET_TEXT not in str(line)
@@ -52,6 +57,7 @@ def test_one_line_per_request_says_how_it_went_without_its_text(tmp_path: Path) 
     )
 
 
+@pytest.mark.requirement("logs-requests")
 def test_texts_are_logged_where_the_operator_asked_for_it(tmp_path: Path) -> None:
     (line,) = ask(tmp_path, "[logs]\nprompts = true\n")
     assert SECRET_TEXT in str(line["prompt"])

@@ -117,6 +117,7 @@ def runner_counters(server: RempartServer) -> dict[str, int]:
     return dict(json.loads("{" + found[-1].partition("{")[2].rpartition("}")[0] + "}"))
 
 
+@pytest.mark.requirement("problem-concurrency")
 def test_a_queued_stream_is_served_in_its_turn(demo_server: RempartServer) -> None:
     async def scenario() -> None:
         body = {

@@ -249,6 +249,7 @@ async def _flood(request: Request, reply: Reply) -> None:
     reply.end()
 
 
+@pytest.mark.requirement("memory-stable", "slow-clients")
 def test_a_reader_that_stops_holds_the_writer_back(run: Callable) -> None:
     """Not more than the high mark and one write is held here, however long it lasts."""
     replies: list[Reply] = []
@@ -392,6 +393,7 @@ def _is_408(answer: bytes, rule: Rule) -> bool:
     return answer.startswith(b"HTTP/1.1 408 ") and answer.endswith(rule.reason.encode())
 
 
+@pytest.mark.requirement("slow-clients")
 def test_a_head_that_trickles_is_refused(run: Callable) -> None:
     """From its first byte on, whatever comes in between."""
 
@@ -471,6 +473,7 @@ def test_a_body_that_stalls_is_given_up(run: Callable) -> None:
     run(main())
 
 
+@pytest.mark.requirement("slow-clients")
 def test_a_body_that_trickles_is_given_up(run: Callable) -> None:
     """Each byte comes in time, all of them together do not."""
 
@@ -513,6 +516,7 @@ def test_the_skipped_rest_of_a_body_must_come_too(run: Callable) -> None:
     run(main())
 
 
+@pytest.mark.requirement("slow-clients")
 def test_a_client_that_takes_nothing_is_dropped(run: Callable) -> None:
     """In the middle of a stream its handler is told; after the last answer nobody is left to tell."""
 
