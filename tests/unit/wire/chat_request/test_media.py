@@ -69,7 +69,7 @@ def test_every_fault_is_listed_also_of_tools_and_nesting_has_an_end() -> None:
     assert len(paths(picture, picture)) == 2
     body = {"messages": [{"role": "tool", "tool_call_id": "c", "content": [picture]}]}
     assert len(media_faults(body)) == 1
-    deep: Any = "http://x"
+    deep: Any = "x"
     for _ in range(50):
         deep = {"a": deep}
     assert len(paths({"type": "image_url", "image_url": deep})) == 1

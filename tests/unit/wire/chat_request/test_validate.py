@@ -286,6 +286,41 @@ def test_top_logprobs_need_logprobs() -> None:
     assert list(found(validate_chat(chat(logprobs=True, top_logprobs=21)))) == ["top_logprobs"]
 
 
+@pytest.mark.parametrize(
+    "message", [{"content": None}, {"tool_calls": []}, {"content": None, "tool_calls": None}]
+)
+def test_an_earlier_answer_says_something_or_calls_a_tool(message: dict[str, Any]) -> None:
+    faults = validate_chat(chat(messages=[USER, {"role": "assistant"} | message]))
+    assert list(found(faults)) == ["messages[1].content"]
+
+
+BOUNDS = {
+    "frequency_penalty": (-2.1, 2.1),
+    "presence_penalty": (-2.1, 2.1),
+    "max_tokens": (0, 10**9 + 1),
+    "max_completion_tokens": (0, 10**9 + 1),
+    "n": (0, 129),
+    "temperature": (-0.1, 2.1),
+    "top_p": (-0.1, 1.1),
+    "min_p": (-0.1, 1.1),
+    "top_k": (-2, 10**6 + 1),
+    "seed": (-(2**63) - 1, 2**63),
+    "user": (3, "u" * 513),
+    "grammar": (3, "g" * 65537),
+    "logit_bias": ({"1": -100.5}, {"1": 100.5}),
+    "stop": (["a"] * 17, "a" * 1025),
+    "metadata": ({"a": "b" * 513}, {"a" * 65: "b"}),
+    "reasoning_effort": ("vast", 1),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, pair in BOUNDS.items() for value in pair]
+)
+def test_what_is_just_beyond_a_bound_is_refused(name: str, value: Any) -> None:
+    assert list(found(validate_chat(chat(**{name: value})))) == [name]
+
+
 @given(documents())
 def test_what_an_answer_says_may_be_sent_back_as_it_is(document: dict[str, Any]) -> None:
     message = document["choices"][0]["message"]

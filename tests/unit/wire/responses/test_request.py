@@ -51,6 +51,11 @@ def test_what_both_protocols_have_goes_over() -> None:
     }
 
 
+def test_a_safety_identifier_is_an_end_user_too() -> None:
+    assert convert(safety_identifier="s") == CHAT | {"user": "s"}
+    assert convert(safety_identifier="s", user="u") == CHAT | {"user": "u"}
+
+
 def test_extras_go_over_as_they_are() -> None:
     assert chat_request(BASE | {"grammar": "g", "x": 1}, extras=["grammar"]) == CHAT | {
         "grammar": "g"

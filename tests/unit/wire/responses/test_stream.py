@@ -188,6 +188,22 @@ def test_log_probabilities_go_with_their_text() -> None:
     assert found[-1]["response"]["output"][0]["content"][0]["logprobs"] == [told, told]
 
 
+def test_log_probabilities_of_one_text_do_not_stand_at_the_next() -> None:
+    call = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]}
+    one, two = ({"content": [{"token": token, "logprob": 0.0}]} for token in "ab")
+    found = events(
+        write(
+            chunk({"content": "a"}, logprobs=one),
+            chunk(call),
+            chunk({"content": "b"}, logprobs=two),
+        )
+    )
+    texts = [
+        item["content"][0] for item in found[-1]["response"]["output"] if item["type"] == "message"
+    ]
+    assert [[entry["token"] for entry in text["logprobs"]] for text in texts] == [["a"], ["b"]]
+
+
 def test_a_failure_after_the_start_is_the_response_failed() -> None:
     stream = new_stream()
     written = stream.start() + stream.feed(chunk({"content": "a"}))
