@@ -96,6 +96,7 @@ async def client(
             seen["cut"] = seen.get("cut", 0) + 1
 
 
+@pytest.mark.requirement("memory-stable")
 @pytest.mark.soak
 @pytest.mark.timeout(int(SOAK_S) + 300)
 def test_nothing_grows(demo_model: Path, tmp_path: Path) -> None:

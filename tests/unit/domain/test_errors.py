@@ -71,6 +71,7 @@ def keywords_of(kind: type[RempartError]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.requirement("errors-structured")
 def test_the_table_of_codes_is_the_contract_s() -> None:
     found: dict[int, set[str]] = {}
     for kind in every_error():
@@ -152,6 +153,7 @@ def test_an_upstream_that_answered_nothing_is_a_bad_gateway() -> None:
     assert "upstream_status" not in error.details
 
 
+@pytest.mark.requirement("timeout-error")
 def test_a_timeout_names_its_clock_and_that_clock_s_length() -> None:
     error = errors.TimedOut(clock="first_token", limit_s=60.0)
     assert error.details == {"clock": "first_token", "limit_s": 60.0}

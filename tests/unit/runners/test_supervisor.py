@@ -259,6 +259,7 @@ def test_restart_gives_a_new_process(tmp_path: Path) -> None:
 # Crashes.
 
 
+@pytest.mark.requirement("runner-crash")
 def test_a_killed_runner_is_back_and_those_who_wait_are_served(tmp_path: Path) -> None:
     async def body(bench: Bench) -> None:
         bench.want(1)
@@ -279,6 +280,7 @@ def test_a_killed_runner_is_back_and_those_who_wait_are_served(tmp_path: Path) -
     assert "runner_restarting" in bench.names()
 
 
+@pytest.mark.requirement("runner-crash")
 def test_a_crash_loop_is_given_up_with_its_reason_until_an_operator_loads_it(
     tmp_path: Path,
 ) -> None:
@@ -361,6 +363,7 @@ def test_silence_while_it_serves_is_borne_where_the_kind_says_so(tmp_path: Path)
     with_bench(Bench(tmp_path, fake("--hang-when", hang)), body)
 
 
+@pytest.mark.requirement("memory-stable")
 def test_one_that_takes_too_much_memory_is_restarted_with_that_reason(tmp_path: Path) -> None:
     async def body(bench: Bench) -> None:
         await bench.until_event("runner_unhealthy")
@@ -376,6 +379,7 @@ def test_one_that_takes_too_much_memory_is_restarted_with_that_reason(tmp_path: 
 # Slots.
 
 
+@pytest.mark.requirement("problem-concurrency")
 def test_grants_never_exceed_the_slots_over_all_workers(tmp_path: Path) -> None:
     async def body(bench: Bench) -> None:
         await bench.supervisor.load("m")

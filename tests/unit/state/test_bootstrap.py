@@ -33,6 +33,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+@pytest.mark.requirement("problem-authentication")
 def test_a_new_key_has_the_contract_s_format_and_is_never_made_twice() -> None:
     made = {new_key() for _ in range(200)}
     assert len(made) == 200

@@ -27,6 +27,7 @@ def test_no_gpu_is_a_note(tmp_path: Path) -> None:
     assert (finding.level, finding.remedy) == ("note", "")
 
 
+@pytest.mark.requirement("gpu")
 def test_each_gpu_is_named_with_its_memory(tmp_path: Path) -> None:
     rows = [
         {"name": "H100", "memory_total_bytes": 80 * 1024**3},
