@@ -8,7 +8,7 @@ from bisect import bisect_left
 from enum import Enum
 from typing import NamedTuple
 
-from rempart.telemetry.cells import Cells, Sums
+from rempart.telemetry.cells import SPARE, Cells, Sums
 
 DURATION_BUCKETS_S = tuple(round(0.01 * 2**k, 2) for k in range(14))
 """0.01 s to 81.92 s, doubling: the buckets of OpenTelemetry's GenAI conventions."""
@@ -98,7 +98,7 @@ TABLE: tuple[Metric, ...] = (
         "rempart_series_dropped_total",
         Kind.COUNTER,
         (),
-        "Series that found no room in a process's cells.",
+        "Counts that were lost because their series found no room in a process's cells.",
     ),
 )
 BY_NAME = {metric.name: metric for metric in TABLE}
@@ -119,6 +119,11 @@ def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
+def _escape_help(text: str) -> str:
+    """As in a label's value, but that quotation marks stand for themselves."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
+
+
 class Counter:
     """Adds to the series of one metric; the position of each label combination is remembered."""
 
@@ -135,7 +140,8 @@ class Counter:
         position = self._positions.get(values)
         if position is None:
             position = self._cells.cell(series(self._name, self._labels, values))
-            self._positions[values] = position
+            if position != SPARE:
+                self._positions[values] = position
         self._cells.values[position] += amount
 
 
@@ -162,7 +168,8 @@ class Histogram:
                 for bound in bounds
             ]
             positions.append(self._cells.cell(series(f"{self._name}_sum", self._labels, values)))
-            self._positions[values] = positions
+            if SPARE not in positions:
+                self._positions[values] = positions
         cells = self._cells.values
         cells[positions[bisect_left(DURATION_BUCKETS_S, seconds)]] += 1
         cells[positions[-1]] += seconds
@@ -200,7 +207,7 @@ def exposition(sums: Sums) -> bytes:
             groups[name].append((text, value))
     lines: list[str] = []
     for metric in TABLE:
-        lines.append(f"# HELP {metric.name} {_escape(metric.help)}")
+        lines.append(f"# HELP {metric.name} {_escape_help(metric.help)}")
         lines.append(f"# TYPE {metric.name} {metric.kind.value}")
         if metric.kind is Kind.HISTOGRAM:
             lines += _histogram_lines(metric.name, groups[metric.name])

@@ -77,6 +77,8 @@ def build(welcome: Welcome, link: Link) -> Worker:
         level=settings.logs.level,
         on_dropped=lambda: metrics.log_lines_dropped.add(1),
     )
+    if not metrics.cells.is_shared:
+        log.error("counts_lost", reason=f"no room for {run_dir / 'metrics'}: is the disk full?")
     runners = RemoteRunners(link.send)
     pools = Pools()
     keys = _Keys(welcome.keys, welcome.pepper)
