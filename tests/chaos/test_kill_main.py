@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lab.http_client import Connection
-from lab.server import ADMIN_KEY, RempartServer, is_alive, process_tree, running_server, until
+from lab.server import ADMIN_KEY, RempartServer, command_line, is_alive, process_tree, running_server
 
 CONFIG = """
 [[models]]
@@ -49,17 +49,23 @@ def kill_once(folder: Path, model: Path, chance: random.Random) -> None:
         else:
             os.kill(server.pid, signal.SIGKILL)
         server.wait()
-        tree |= {pid for pid in tree if is_alive(pid)}
-        until(
-            lambda: not [pid for pid in tree if is_alive(pid)],
-            FREE_S + 3,
-            f"everything gone after {stage}",
-        )
+        survivors = until_gone(tree)
+        assert not survivors, f"killed while {stage}"
         assert not strays(folder), f"after {stage}"
         if server.port:
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", server.port))
+
+
+def until_gone(tree: set[int]) -> list[str]:
+    """What is left of these processes after the time they have."""
+    deadline = time.monotonic() + FREE_S + 3
+    while left := [pid for pid in tree if is_alive(pid)]:
+        if time.monotonic() > deadline:
+            return [f"{pid}: {command_line(pid)}" for pid in left]
+        time.sleep(0.02)
+    return []
 
 
 async def _kill_while_streaming(server: RempartServer) -> None:

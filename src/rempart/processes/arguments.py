@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rempart.processes import messages
+from rempart.processes.birth import watch_instead
 from rempart.processes.channel import Channel
 
 
@@ -15,6 +16,7 @@ class Inherited:
 
     def __init__(self, arguments: list[str]) -> None:
         parser = argparse.ArgumentParser()
+        parser.add_argument("--parent", type=int)
         parser.add_argument("--channel", type=int, required=True)
         parser.add_argument("--listen", default="")
         parsed = parser.parse_args(arguments)
@@ -37,9 +39,8 @@ class Link:
 
     def __init__(self) -> None:
         self.welcome: asyncio.Future[messages.Welcome] = asyncio.get_running_loop().create_future()
-        self.is_closed = False
-        self.on_closed: Callable[[], None] = lambda: None
-        """Called once when main is gone."""
+        self._is_closed = False
+        self._on_closed: Callable[[], None] = lambda: None
         self._early: list[Any] = []
         self._on_message: Any = None
         self._channel: Channel[Any] = Channel(
@@ -47,16 +48,29 @@ class Link:
         )
 
     async def open(self, end: socket.socket) -> messages.Welcome:
-        """Open the channel and wait for the welcome."""
+        """Open the channel and wait for the welcome.
+
+        Raises:
+            ConnectionError: main ended first.
+        """
         await self._channel.open(end)
+        watch_instead()
         return await self.welcome
 
-    def listen(self, on_message: Any) -> None:
-        """From here on messages go to ``on_message``."""
+    def listen(self, on_message: Any, on_closed: Callable[[], None]) -> None:
+        """From here on messages go to ``on_message``.
+
+        Args:
+            on_closed: called once when main is gone, also if it went before this call: a child that
+                is being built when main dies reads its welcome and main's end in one go.
+        """
         self._on_message = on_message
+        self._on_closed = on_closed
         for message in self._early:
             on_message(message)
         self._early.clear()
+        if self._is_closed:
+            on_closed()
 
     def send(self, message: Any) -> None:
         """Send to main."""
@@ -67,12 +81,12 @@ class Link:
         self._channel.close()
 
     def _closed(self) -> None:
-        self.is_closed = True
+        self._is_closed = True
         if not self.welcome.done():
             self.welcome.set_exception(
                 ConnectionError("main ended before it welcomed this process")
             )
-        self.on_closed()
+        self._on_closed()
 
     def _heard(self, message: Any) -> None:
         if isinstance(message, messages.Welcome):

@@ -45,7 +45,6 @@ async def run(arguments: list[str]) -> int:
     )
     operators = OperatorLink(link, welcome.started_at_s)
     ended = asyncio.Event()
-    link.on_closed = ended.set
 
     def heard(message: Any) -> None:
         match message:
@@ -58,7 +57,7 @@ async def run(arguments: list[str]) -> int:
             case messages.Stop():
                 ended.set()
 
-    link.listen(heard)
+    link.listen(heard, ended.set)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, lambda: None)

@@ -71,6 +71,8 @@ class Child:
                     sys.executable,
                     "-m",
                     self.module,
+                    "--parent",
+                    str(os.getpid()),
                     "--channel",
                     str(theirs.fileno()),
                     "--listen",

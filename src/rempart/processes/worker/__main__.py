@@ -2,7 +2,10 @@
 
 import sys
 
-from rempart.processes.worker.run import main
+from rempart.processes.birth import end_with_parent
 
 if __name__ == "__main__":
+    end_with_parent(sys.argv)
+    from rempart.processes.worker.run import main
+
     sys.exit(main())

@@ -27,8 +27,7 @@ async def run(arguments: list[str]) -> int:
     welcome = await link.open(inherited.channel)
     worker = build(welcome, link)
     ending = _Ending()
-    link.on_closed = ending.main_is_gone
-    link.listen(lambda message: _heard(worker, ending, message))
+    link.listen(lambda message: _heard(worker, ending, message), ending.main_is_gone)
     loop = asyncio.get_running_loop()
     # The terminal's Ctrl-C reaches the whole group; main decides what it means.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
