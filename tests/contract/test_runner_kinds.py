@@ -1,7 +1,7 @@
 """One suite over every kind of runner: what the supervisor, a worker and an operator may rely on.
 
 Real runners: a program of our own for ``command``, the demo model for ``llama_cpp``, and for
-``transformers`` (``make test-hf``) a checkpoint with random weights.
+``transformers`` (``make test-hf``) a checkpoint with random weights. vLLM alone is played by another.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import json
 import os
 import random
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,13 +17,15 @@ from typing import Any
 
 import pytest
 
-from lab.runner_processes import fake_command, is_alive, until_async
+from lab.runner_processes import FAKE_RUNNER, fake_command, is_alive, until_async
 from rempart.base.clock import SystemClock
 from rempart.domain.models import ModelStatus, RunnerState
 from rempart.runners import shim
 from rempart.runners.interface import GRANT_HEADER, SlotGranted
 from rempart.runners.supervisor import Supervisor
 from rempart.settings.model import Model, Restarts, Settings
+
+pytestmark = pytest.mark.timeout(600)  # transformers alone takes 40 s to start on a busy machine
 
 SECRET = "a-secret-of-ours"
 LONG = 400
@@ -46,6 +49,24 @@ def llama_cpp_model(request: pytest.FixtureRequest) -> Model:
     )
 
 
+FAKE_VLLM = """#!{python}
+import os, sys
+assert sys.argv[1] == "serve" and "--max-num-queued-reqs" in sys.argv
+port = sys.argv[sys.argv.index("--port") + 1]
+switches = ["--port", port, "--key-variable", "VLLM_API_KEY", "--tokens", "100000", "--pace-s", "0.02"]
+os.execv("{python}", ["{python}", "-I", "-S", "{program}", *switches])
+"""
+
+
+def vllm_model(request: pytest.FixtureRequest) -> Model:
+    """vLLM itself wants a GPU; a program that takes its arguments plays it."""
+    folder = request.getfixturevalue("tmp_path_factory").mktemp("bin")
+    program = folder / "vllm"
+    program.write_text(FAKE_VLLM.format(python=sys.executable, program=FAKE_RUNNER))
+    program.chmod(0o700)
+    return Model(name="served", kind="vllm", source="org/big", slots=2, env={"PATH": str(folder)})
+
+
 def transformers_model(request: pytest.FixtureRequest) -> Model:
     folder = request.getfixturevalue("tiny_checkpoint")
     return Model(
@@ -53,14 +74,25 @@ def transformers_model(request: pytest.FixtureRequest) -> Model:
     )
 
 
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with random weights, in Hugging Face's form."""
+    from lab import tiny_checkpoint
+
+    return tiny_checkpoint.make(tmp_path_factory.mktemp("checkpoint"))
+
+
 MODELS: dict[str, Callable[[pytest.FixtureRequest], Model]] = {
     "command": command_model,
     "llama_cpp": llama_cpp_model,
+    "vllm": vllm_model,
     "transformers": transformers_model,
 }
 
 
-@pytest.fixture(params=["command", "llama_cpp", pytest.param("transformers", marks=pytest.mark.hf)])
+@pytest.fixture(
+    params=["command", "llama_cpp", "vllm", pytest.param("transformers", marks=pytest.mark.hf)]
+)
 def model(request: pytest.FixtureRequest) -> Model:
     return MODELS[request.param](request)
 

@@ -89,6 +89,7 @@ class RunnerProcess:
         self._pidfd = os.pidfd_open(process.pid)
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
+        self._is_abandoned = False
         self._status = 0
         for descriptor, take in outputs.items():
             os.set_blocking(descriptor, False)
@@ -156,7 +157,7 @@ class RunnerProcess:
     @property
     def is_running(self) -> bool:
         """Whether it has not ended yet."""
-        return not self._ended.is_set()
+        return not (self._ended.is_set() or self._is_abandoned)
 
     async def wait(self) -> int:
         """Until it and all that it has forked are gone.
@@ -170,6 +171,8 @@ class RunnerProcess:
 
     async def stop(self) -> int:
         """End it gracefully, then by force; gives what ``wait`` gives."""
+        if self._is_abandoned:
+            return self._status
         for number, patience_s in (
             (signal.SIGTERM, self._stop_s + STOP_MARGIN_S),
             (signal.SIGQUIT, STOP_MARGIN_S),
@@ -188,6 +191,7 @@ class RunnerProcess:
     def abandon(self) -> None:
         """Main is ending in disorder: cut the lifeline, and the shim ends everything by itself."""
         if self.is_running:
+            self._is_abandoned = True
             self._close()
             self._process.returncode = 0  # nobody will wait; keeps Popen from warning of it
 

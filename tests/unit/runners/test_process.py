@@ -197,6 +197,8 @@ def test_abandoned_it_ends_by_itself(tmp_path: Path) -> None:
         process = start(fake_launch("--pids", pids), heard)
         await listening(heard)
         process.abandon()
+        process.kill()
+        await process.stop()
         return process.pid
 
     pid = asyncio.run(run())
