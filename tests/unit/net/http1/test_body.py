@@ -90,6 +90,21 @@ def test_what_was_chunked_comes_out_again(chunks: list[bytes], behind: bytes) ->
     assert decode([data + behind]) == (b"".join(chunks), len(behind))
 
 
+@pytest.mark.parametrize(
+    ("data", "rule"),
+    [
+        (b"5\r\nhelloXX0\r\n\r\n", Rule.CHUNK_END),
+        (b"5\r\nhello\n0\r\n\r\n", Rule.CHUNK_END),
+        (b"5\nhello\r\n0\r\n\r\n", Rule.CHUNK_SIZE),
+        (b"+5\r\nhello\r\n0\r\n\r\n", Rule.CHUNK_SIZE),
+        (b"0\r\nX\r\n\r\n", Rule.TRAILER),
+        (b"0\r\n" + b"X: y\r\n" * 2000, Rule.TRAILERS_TOO_LARGE),
+    ],
+)
+def test_a_fault_has_its_rule(data: bytes, rule: Rule) -> None:
+    assert decode([data])[1] is rule
+
+
 def test_chunks_are_counted() -> None:
     assert decode([b"1\r\na\r\n" * 49 + b"0\r\n\r\n"]) == (b"a" * 49, 0)
     assert decode([b"1\r\na\r\n" * 50 + b"0\r\n\r\n"])[1] is Rule.CHUNKS_TOO_MANY
