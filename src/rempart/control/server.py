@@ -26,6 +26,7 @@ from rempart.domain.errors import (
 from rempart.wire import envelope
 
 HEAD_BYTES_MAX = 64 * 1024
+"""And what the event loop reads at once (256 KiB), since only whole reads are counted."""
 HEAD_S_MAX = 10.0
 CONNECTIONS_MAX = 512
 KEEP_ALIVE_S = 30
@@ -87,12 +88,12 @@ class ControlProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes come in."""
-        if self._is_in_head:
-            self._head_bytes += len(data)
-        if self._head_bytes > HEAD_BYTES_MAX:
-            self._refuse(HeadersTooLarge(reason=f"more than {HEAD_BYTES_MAX} bytes"))
-            return
         super().data_received(data)
+        if self._is_in_head:
+            # Counted per read, and only while the head is not whole: what came may be body already.
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._refuse(HeadersTooLarge(reason=f"more than {HEAD_BYTES_MAX} bytes"))
 
     def on_message_begin(self) -> None:
         """A request begins."""

@@ -65,6 +65,11 @@ def from_environment(environment: Mapping[str, str]) -> tuple[list[Assignment], 
         if kind is None:
             problems.append(f"{origin}: {_unknown(variable, path)}")
             continue
+        if is_secret_file(path) and variable.removesuffix("_FILE") in environment:
+            problems.append(
+                f"{origin}: {variable.removesuffix('_FILE')} is set too. Unset one of them."
+            )
+            continue
         value = _value(text, kind)
         if isinstance(value, Problem):
             problems.append(f"{origin}: {variable} {value.text}")

@@ -28,7 +28,6 @@ from rempart.settings.toml_lines import line_numbers
 __all__ = ["SettingsError", "Written", "dump", "read", "resolve"]
 
 CONFIG_BYTES_MAX = 4 * 1024 * 1024
-LOOPBACK = ("127.", "::1", "localhost")
 
 _ADAPTER: TypeAdapter[Settings] = TypeAdapter(Settings)
 
@@ -315,7 +314,7 @@ def _complete(settings: Settings, folder: FilePath) -> Settings:
     if logs.file:
         logs = replace(logs, file=str(folder / logs.file))
     if health.detail is None:
-        health = replace(health, detail="all" if server.host.startswith(LOOPBACK) else "key")
+        health = replace(health, detail="all" if _is_loopback(server.host) else "key")
     return replace(
         settings,
         server=server,
@@ -324,6 +323,10 @@ def _complete(settings: Settings, folder: FilePath) -> Settings:
         data_dir=str(data_dir),
         models=[_absolute(model, folder, data_dir) for model in settings.models],
     )
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 def _absolute(model: Model, folder: FilePath, data_dir: FilePath) -> Model:

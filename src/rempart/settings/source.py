@@ -4,6 +4,7 @@ A relative path is looked for in the folder where the command was started, then 
 ``rempart models pull`` has fetched (``DATA/models``).
 """
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -54,7 +55,7 @@ def find(source: str, folder: Path, data_dir: Path) -> Path | None:
         return None
     hub = HUB_NAME.fullmatch(source)
     for place in (folder / source, data_dir / "models" / source):
-        if place.exists():
+        if os.path.exists(place):  # where Path.exists raises, in a folder that may not be read
             return _inside(place, "") or place
     if hub:
         place = data_dir / "models" / hub["name"]
@@ -137,6 +138,10 @@ def derive(argument: str, folder: Path, data_dir: Path) -> Model:
                 f"{argument}: the folder must hold config.json (Hugging Face) or one GGUF file, "
                 f"found {reason}"
             ]
+        )
+    if not os.access(path, os.R_OK):
+        raise SettingsError(
+            [f"{argument}: this user may not read the file. Change its mode or owner."]
         )
     if not is_gguf(path):
         raise SettingsError(

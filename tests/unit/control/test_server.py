@@ -71,6 +71,14 @@ def test_several_requests_use_one_connection(control: ControlServer) -> None:
     assert answers.count(b"HTTP/1.1 200") == 3
 
 
+def test_a_long_body_is_not_taken_for_a_head(control: ControlServer) -> None:
+    body = b"x" * (server.HEAD_BYTES_MAX * 2)
+    head = b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with socket.create_connection(("127.0.0.1", control.port), timeout=20) as connection:
+        connection.sendall(head + body)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
 def test_the_kernel_says_who_is_behind_a_unix_socket(control: ControlServer) -> None:
     seen: list[int | None] = []
 

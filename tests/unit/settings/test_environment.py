@@ -102,6 +102,12 @@ def test_other_variables_and_those_of_kubernetes_are_passed_over() -> None:
     assert "Did you mean REMPART_SERVER__PORT?" in problem("REMPART_SERVER_PORT", "8000")
 
 
+def test_a_secret_and_its_file_are_not_both_set() -> None:
+    name = "REMPART_SECRETS__MASTER_KEY"
+    _, problems = from_environment({name: "x", f"{name}_FILE": "f"})
+    assert problems == [f"environment variable {name}_FILE: {name} is set too. Unset one of them."]
+
+
 def test_only_secret_texts_have_files() -> None:
     assert is_secret_file(("secrets", "master_key_file"))
     assert is_secret_file(("models", 3, "api_key_file"))

@@ -330,7 +330,13 @@ def test_no_secret_gets_into_an_error(tmp_path: Path) -> None:
 
 def test_the_detail_of_health_depends_on_where_we_listen(tmp_path: Path) -> None:
     assert load(tmp_path).health.detail == "all"
-    assert load(tmp_path, '[server]\nhost = "0.0.0.0"\n').health.detail == "key"
+    for host, detail in (
+        ("0.0.0.0", "key"),
+        ("localhost.example", "key"),
+        ("localhost", "all"),
+        ("::1", "all"),
+    ):
+        assert load(tmp_path, f'[server]\nhost = "{host}"\n').health.detail == detail
     assert load(tmp_path, '[health]\ndetail = "key"\n').health.detail == "key"
 
 

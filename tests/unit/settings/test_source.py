@@ -108,6 +108,14 @@ def errors(argument: str, tmp_path: Path) -> str:
     return str(caught.value)
 
 
+def test_a_file_that_may_not_be_read_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gguf(tmp_path / "x.gguf")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert "this user may not read the file" in errors("x.gguf", tmp_path)
+
+
 def test_what_cannot_be_served_says_why_and_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "x.bin").write_bytes(b"PK\x03\x04")
     (tmp_path / "empty").mkdir()

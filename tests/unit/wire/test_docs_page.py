@@ -107,6 +107,8 @@ def test_operations_parameters_and_shapes_are_told() -> None:
     assert "&quot;kind&quot;: &quot;a | b&quot;" in page
     assert "&quot;fixed&quot;: 7" in page
     assert "&quot;x&quot;: &quot;string | null&quot;" in page
+    assert "<h3>Body</h3>" in page
+    assert "<pre>[\n  &quot;integer&quot;\n]</pre>" in page
     assert "<h2>things</h2>" in page
     assert "<h2>other</h2>" in page
     assert "<p>Use <code>curl</code>.</p>" in page
