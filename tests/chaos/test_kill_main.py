@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 
 from lab.http_client import Connection
-from lab.server import ADMIN_KEY, RempartServer, command_line, is_alive, process_tree, running_server
+from lab.server import (
+    ADMIN_KEY,
+    RempartServer,
+    command_line,
+    is_alive,
+    process_tree,
+    running_server,
+)
 
 CONFIG = """
 [[models]]
@@ -97,6 +104,7 @@ def strays(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.requirement("processes", "memory-unload")
 @pytest.mark.timeout(400)
 def test_25_kills_leave_no_orphan(demo_model: Path, tmp_path: Path) -> None:
     seed = random.randrange(2**32)

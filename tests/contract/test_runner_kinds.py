@@ -221,6 +221,7 @@ async def first_text(events: AsyncIterator[dict[str, Any]]) -> None:
     raise AssertionError("the stream ended without text")
 
 
+@pytest.mark.requirement("memory-unload", "serve")
 def test_it_becomes_ready_answers_and_is_gone_after_unload(model: Model, tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         await site.supervisor.load("served")
@@ -266,6 +267,7 @@ def test_no_secret_is_on_a_command_line_in_the_environment_or_in_a_repr(
     with_site(model, tmp_path, body)
 
 
+@pytest.mark.requirement("runner-crash")
 def test_killed_it_is_back_and_who_waits_is_served(model: Model, tmp_path: Path) -> None:
     async def body(site: Site) -> None:
         await site.supervisor.load("served")
@@ -282,6 +284,7 @@ def test_killed_it_is_back_and_who_waits_is_served(model: Model, tmp_path: Path)
     with_site(model, tmp_path, body)
 
 
+@pytest.mark.requirement("timeout-cancels")
 def test_a_hang_up_frees_the_slot_as_the_kind_declares(model: Model, tmp_path: Path) -> None:
     """In decode: the next request is granted, and the runner takes it."""
 

@@ -42,6 +42,7 @@ def count(folder: Path, process_id: str, **amounts: float) -> None:
     own.close()
 
 
+@pytest.mark.requirement("concurrency-monitoring")
 def test_kill_9_of_a_counting_process_loses_nothing(tmp_path: Path) -> None:
     """The sum stands between what the process had told of and what it may have added since."""
     floor = 0

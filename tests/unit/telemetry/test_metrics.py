@@ -76,6 +76,9 @@ def test_every_metric_of_the_table_has_a_handle_of_its_kind(folder: Path) -> Non
     metrics.cells.close()
 
 
+@pytest.mark.requirement(
+    "metrics-requests", "metrics-errors", "metrics-times", "performance-metrics"
+)
 def test_what_prometheus_reads_is_the_table(folder: Path) -> None:
     metrics = Metrics(Cells(folder, "worker-1"))
     observe_each(metrics)
@@ -153,6 +156,7 @@ def test_buckets_are_cumulative_and_end_in_the_count(
     assert len(found) == len(DURATION_BUCKETS_S) + 3
 
 
+@pytest.mark.requirement("metrics-times")
 def test_the_buckets_double_from_10_ms_to_82_s() -> None:
     assert DURATION_BUCKETS_S[0] == 0.01
     assert DURATION_BUCKETS_S[-1] == 81.92
@@ -229,6 +233,7 @@ def test_room_that_comes_free_is_used(folder: Path, monkeypatch: pytest.MonkeyPa
     }
 
 
+@pytest.mark.requirement("health-api", "monitoring")
 def test_health_s_figures_leave_probes_and_clients_that_left_out(folder: Path) -> None:
     metrics = Metrics(Cells(folder, "worker-1"))
     for status, count in (("200", 5), ("499", 2), ("404", 3), ("503", 1)):
