@@ -509,3 +509,14 @@ def test_a_route_of_ones_own_passes_bytes_and_status(tmp_path: Path) -> None:
         assert refused.status == 401
 
     run(body, tmp_path)
+
+
+def test_names_of_ignored_fields_cannot_harm_the_header(tmp_path: Path) -> None:
+    async def body(gateway: Gateway) -> None:
+        odd = {"a\r\nset-cookie: x": 1, "é, b": 2, "plain_one": 3}
+        answer = await post(gateway, chat("near", stream=False) | odd)
+        assert answer.status == 200
+        assert answer.headers["x-rempart-ignored-fields"] == "a??set-cookie??x, ???b, plain_one"
+        assert "set-cookie" not in answer.headers
+
+    run(body, tmp_path)

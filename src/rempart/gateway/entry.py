@@ -1,5 +1,7 @@
 """From the HTTP server into the way: an exchange per request; refusals of the HTTP layer in our envelope."""
 
+import traceback
+
 from rempart.base.clock import Clock, iso_utc
 from rempart.base.ids import Ids
 from rempart.domain import errors
@@ -73,6 +75,11 @@ class Entry:
         )
         return headers, answer.body
 
+    def on_error(self, error: Exception, request: Request) -> None:
+        """A bug outside the way's own scopes: the client gets a bare ``internal_error``, the log the trace."""
+        trace = "".join(traceback.format_exception(error))
+        self._log.error("bug", path=request.path[:256], traceback=trace[-8000:])
+
     def on_refused(self, refusal: Refusal) -> None:
         """Count it."""
         self._metrics.http_refused.add(1, str(refusal.status))
@@ -94,6 +101,8 @@ def refused(refusal: Refusal) -> RempartError:
             )
         case 431:
             return errors.HeadersTooLarge(reason=reason)
+        case 500:
+            return errors.InternalError()
         case 501:
             return errors.NotImplementedHere(reason=reason)
         case 503:

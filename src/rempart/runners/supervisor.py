@@ -326,7 +326,9 @@ class Supervisor:
         return successor
 
     def _load_if_asked(self, owner: Owner) -> None:
-        if owner.phase is Phase.STOPPED and (owner.model.preload or owner.model.pin):
+        # An upstream has no process: there is nothing to save by waiting until it is asked for.
+        asked = owner.model.preload or owner.model.pin or owner.model.kind == "upstream"
+        if owner.phase is Phase.STOPPED and asked:
             owner.handle(Event.LOAD)
 
     def _hand_over(self, owner: Owner, successor: Owner) -> None:

@@ -43,7 +43,7 @@ class Admission:
             raise errors.ModelNotFound(model=exchange.call.model)
         if not self._slots.is_accepting:
             raise errors.ShuttingDown
-        if status.slots:
+        if status.slots or not status.replicas:  # main starts what is stopped, and knows why it cannot
             return _Granted(self._slots, exchange, status)
         return _Unbounded(self, exchange, status)
 
@@ -61,12 +61,6 @@ class _Unbounded:
         outstanding = self._admission.outstanding
         failed = self._exchange.failed_replicas
         replicas = self._status.replicas
-        if not replicas:
-            raise errors.ModelUnavailable(
-                model=self._status.name,
-                reason=self._status.reason or f"it is {self._status.state.value}",
-                retry_after_s=1.0,
-            )
         # Where all have failed once, the fault may have been a moment's: better again than not at all.
         open_replicas = [replica for replica in replicas if replica.id not in failed] or replicas
         replica = min(open_replicas, key=lambda one: outstanding.get(one.id, 0))

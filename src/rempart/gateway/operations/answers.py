@@ -66,6 +66,8 @@ class Observer:
 
     content_type = STREAM_TYPE
     is_stream = True
+    takes_progress = False
+    """Whether chunks that tell how far the prompt has been read are of use to what is made of them."""
 
     def __init__(self, *, is_runner: bool) -> None:
         self.is_runner = is_runner
@@ -158,7 +160,7 @@ class Observer:
             chunk = self.chunk(data)
             if self.error is not None:
                 break
-            if chunk is None or "prompt_progress" in chunk:
+            if chunk is None or ("prompt_progress" in chunk and not self.takes_progress):
                 continue
             self.chunk_count += 1 if chunk.get("choices") else 0
             found.append(chunk)
@@ -290,6 +292,8 @@ class ConvertedDocument(AssembledDocument):
 
 class ConvertedStream(Observer):
     """Chat chunks turned into another protocol's events."""
+
+    takes_progress = True
 
     def __init__(
         self,

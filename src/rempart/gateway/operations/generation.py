@@ -4,6 +4,7 @@ We always stream from the runner, also for a client that does not stream: only t
 noticed, and the slot free, at the next token.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from rempart.gateway.validation.body import invalid_fields, take_model
 from rempart.settings.model import Settings
 from rempart.wire import chat_request
 
+_UNFIT_FOR_HEADER = re.compile(r"[^A-Za-z0-9._-]")
 RUNNER_KINDS = frozenset({"llama_cpp", "vllm", "transformers", "command"})
 """Kinds whose process is ours; ``upstream`` is someone else's server."""
 
@@ -100,7 +102,8 @@ def keep_known_fields(
         )
     for name in unknown:
         del document[name]
-    exchange.ignored_fields = [name[:64] for name in unknown][:32]
+    # A name is the client's text and goes into a header: nothing but what is harmless there.
+    exchange.ignored_fields = [_UNFIT_FOR_HEADER.sub("?", name[:64]) for name in unknown[:32]]
 
 
 def for_runner(document: dict[str, Any], status: ModelStatus, *, takes_tools: bool = True) -> None:

@@ -176,6 +176,7 @@ def build(welcome: Welcome, link: Link) -> Worker:
         limits=_limits(settings),
         refusal_answer=entry.refusal_answer,
         on_refused=entry.on_refused,
+        on_error=entry.on_error,
     )
     return Worker(
         settings=settings,

@@ -113,13 +113,18 @@ async def _stop(worker: Worker, grace_s: float) -> None:
     """The server shuts down: new requests are answered ``shutting_down`` while those in flight finish."""
     try:
         async with asyncio.timeout(grace_s):
-            while any(
-                exchange.operation is None or not exchange.operation.is_quiet
-                for exchange in worker.entry.exchanges
-            ):
+            while _has_work(worker):  # noqa: ASYNC110 - requests end in many places; once per life
                 await asyncio.sleep(0.05)
     except TimeoutError:
         return
+
+
+def _has_work(worker: Worker) -> bool:
+    """Whether a request other than a probe is under way."""
+    return any(
+        exchange.operation is None or not exchange.operation.is_quiet
+        for exchange in worker.entry.exchanges
+    )
 
 
 async def _beat(worker: Worker, link: Link) -> None:

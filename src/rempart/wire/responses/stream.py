@@ -119,9 +119,10 @@ class ResponsesStream:
     def fail(self, code: str, message: str, more: Mapping[str, Any] | None = None) -> bytes:
         """The event that ends a Response which went wrong.
 
-        Once ``response.created`` is out it is ``response.failed`` with ``response.error``. Before it
-        is ``error``, with the documented flat members and the nested ``error`` that OpenAI really
-        sends: the official client raises on the nested one alone (openai/openai-python#3934).
+        The last event is ``error``, with the documented flat members and the nested ``error`` that
+        OpenAI really sends: the official client raises on the nested one alone
+        (openai/openai-python#3934). Once ``response.created`` is out, ``response.failed`` with
+        ``response.error`` goes before it, for clients that follow the response's own states.
 
         Args:
             code: one of our codes.
@@ -133,17 +134,20 @@ class ResponsesStream:
         self._is_over = True
         error: dict[str, Any] = {"type": "server_error", "param": None, **(more or {})}
         error |= {"code": code, "message": message}
-        if not self._has_started:
-            return self._event(
-                "error", code=code, message=message, param=error["param"], error=error
-            )
-        failed = {
+        out = b""
+        if self._has_started:
+            out = self._event("response.failed", response=self._base | self._failed(error))
+        return out + self._event(
+            "error", code=code, message=message, param=error["param"], error=error
+        )
+
+    def _failed(self, error: dict[str, Any]) -> dict[str, Any]:
+        return {
             "status": "failed",
             "error": error,
             "output": self._output,
             "usage": document.usage(self._counts),
         }
-        return self._event("response.failed", response=self._base | failed)
 
     def _event(self, kind: str, **members: Any) -> bytes:
         body = {"type": kind, "sequence_number": self._sequence_number, **members}

@@ -204,21 +204,26 @@ def test_log_probabilities_of_one_text_do_not_stand_at_the_next() -> None:
     assert [[entry["token"] for entry in text["logprobs"]] for text in texts] == [["a"], ["b"]]
 
 
-def test_a_failure_after_the_start_is_the_response_failed() -> None:
+def test_a_failure_after_the_start_is_the_response_failed_and_the_client_raises() -> None:
     stream = new_stream()
     written = stream.start() + stream.feed(chunk({"content": "a"}))
     written += stream.fail("timeout", "too slow", {"type": "timeout_error", "request_id": "r-1"})
     assert stream.feed(chunk({"content": "b"})) == stream.finish() == stream.start() == b""
     assert stream.fail("x", "y") == b""
-    failed = read(written)[-1]
-    assert (failed.type, failed.response.status) == ("response.failed", "failed")
-    assert failed.response.error.to_dict() == {
+    failed, error = events(written)[-2:]
+    assert (failed["type"], failed["response"]["status"]) == ("response.failed", "failed")
+    assert failed["response"]["error"] == {
         "code": "timeout",
         "message": "too slow",
         "type": "timeout_error",
         "param": None,
         "request_id": "r-1",
     }
+    assert error["type"] == "error"
+    assert error["sequence_number"] == failed["sequence_number"] + 1
+    with pytest.raises(openai.APIError, match="too slow") as caught:
+        read(written)
+    assert caught.value.code == "timeout"
 
 
 def test_the_client_raises_on_a_failure_before_the_start() -> None:
