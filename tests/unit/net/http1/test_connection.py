@@ -469,6 +469,7 @@ def test_a_body_that_stalls_is_given_up(run: Callable) -> None:
                 answer = await client.read_to_end()
                 assert answer.startswith(b"HTTP/1.1 408 ")
                 assert answer.endswith(b"nothing came for 0.1 s")
+                assert b"\r\nconnection: close\r\n" in answer  # the rest is not waited for either
 
     run(main())
 
