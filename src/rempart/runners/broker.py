@@ -80,13 +80,13 @@ class SlotBroker:
         """A worker has died with all it held."""
         self._carry_out(self._queue.worker_gone(worker, self._clock.now()))
 
-    def refuse(self, ticket: Ticket, code: str, reason: str) -> None:
+    def refuse(self, ticket: Ticket, code: str, reason: str, retry_after_s: float) -> None:
         """Refuse one that was never in the queue."""
-        self._refuse(Refused(ticket, code, reason, 0.0, self._queue.waiting()))
+        self._refuse(Refused(ticket, code, reason, retry_after_s, self._queue.waiting()))
 
-    def refuse_all(self, code: str, reason: str) -> None:
+    def refuse_all(self, code: str, reason: str, retry_after_s: float = 1.0) -> None:
         """Refuse everyone who waits."""
-        self._carry_out(self._queue.refuse_all(code, reason))
+        self._carry_out(self._queue.refuse_all(code, reason, retry_after_s))
 
     def take_waiters(self) -> list[tuple[Ticket, float, float]]:
         """See ``SlotQueue``."""

@@ -38,6 +38,9 @@ from rempart.settings.model import Model, Settings
 MALFORMED_TOLD_MAX = 5
 """Lines of a start's status pipe that are logged; further ones are only counted."""
 
+FAILED_RETRY_S = 30.0
+"""A model that was given up waits for a person; sooner than this nobody will have come."""
+
 FIELDS_OF_THE_QUEUE = frozenset({"queue_max", "deadline", "extra_fields", "preload", "pin"})
 """Settings that change without touching the runner."""
 
@@ -142,7 +145,7 @@ class Owner:
         """A worker's request wants a slot; starts the model if need be. Answered now or later."""
         self.handle(Event.WANTED)
         if self._phase is Phase.FAILED:
-            self.slots.refuse(ticket, "model_unavailable", self.reason)
+            self.slots.refuse(ticket, "model_unavailable", self.reason, FAILED_RETRY_S)
         else:
             self.slots.want(ticket, deadline_s, since_s)
 
@@ -288,8 +291,13 @@ class Owner:
             case Effect.FORGIVE:
                 self._crashes.forgive()
             case Effect.REFUSE_WAITERS:
-                reason = self.reason or "it is being unloaded"
-                self.slots.refuse_all("model_unavailable", reason)
+                self._refuse_waiters()
+
+    def _refuse_waiters(self) -> None:
+        if self._phase is Phase.FAILED:
+            self.slots.refuse_all("model_unavailable", self.reason, FAILED_RETRY_S)
+        else:
+            self.slots.refuse_all("model_unavailable", "it is being unloaded")
 
     def _start(self) -> None:
         self._ready_s = None

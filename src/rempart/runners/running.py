@@ -104,9 +104,8 @@ class Running:
                 self._has_gate = True
             return await self._live(on_started)
         except asyncio.CancelledError:
-            if not self._is_told_to_end or self._process is not None or self._waiting is None:
+            if not self._is_told_to_end or self._process is not None:
                 raise
-            self._waiting.uncancel()
             return "it was ended before it started"
         finally:
             self._open_gate()

@@ -87,9 +87,14 @@ def test_a_refusal_forgets_the_ticket_and_tells_the_bound() -> None:
         assert (refused.code, refused.waiting, refused.waiting_max) == ("overloaded", 2, 2)
         assert told.forgotten == [Ticket(1, 3)]
         told.broker.resize(9)
-        told.broker.refuse(Ticket(1, 8), "model_unavailable", "it crashed")
+        told.broker.refuse(Ticket(1, 8), "model_unavailable", "it crashed", 30.0)
         assert told.last() == SlotRefused(
-            ticket=8, code="model_unavailable", reason="it crashed", waiting=2, waiting_max=9
+            ticket=8,
+            code="model_unavailable",
+            reason="it crashed",
+            retry_after_s=30.0,
+            waiting=2,
+            waiting_max=9,
         )
 
     asyncio.run(run())

@@ -56,6 +56,7 @@ def test_a_model_that_cannot_be_launched_fails_with_the_reason_and_refuses(tmp_p
     (refused,) = kept.messages
     assert isinstance(refused, SlotRefused)
     assert (refused.code, "base_urls" in refused.reason) == ("model_unavailable", True)
+    assert refused.retry_after_s == 30
     assert kept.owner.status().state is RunnerState.FAILED
     assert kept.owner.status().reason == refused.reason
     assert [event for event, _ in kept.events] == ["runner_given_up"]

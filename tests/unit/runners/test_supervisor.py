@@ -341,6 +341,10 @@ def test_a_runner_that_hangs_is_restarted(tmp_path: Path) -> None:
         await bench.until_event("runner_ready", 2)
         assert not is_alive(before)
         assert "3 probes in a row failed" in bench.reasons("runner_unhealthy")[0]
+        assert bench.reasons("runner_exited") == bench.reasons("runner_unhealthy")
+        os.kill(await pid_of(bench), signal.SIGKILL)
+        await bench.until_event("runner_exited", 2)
+        assert "SIGKILL" in bench.reasons("runner_exited")[1]
 
     with_bench(Bench(tmp_path, fake("--hang-when", hang, preload=True)), body)
 
