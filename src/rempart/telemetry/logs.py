@@ -2,12 +2,11 @@
 
 A whole line in one write to an O_APPEND file is never mixed with another process's line. Main alone
 rotates: it renames the file and tells the others to open it anew. The console gets the same events in
-a form for people. Neither may hold up a request: a console that does not take the line (a stalled
-pipe) costs that line, which is counted.
+a form for people. Writing a line never fails and never waits: one that cannot be written (a full disk,
+a pipe that nobody reads) is lost and counted.
 """
 
 import os
-import select
 import sys
 from collections.abc import Callable
 from enum import IntEnum
@@ -17,11 +16,15 @@ from typing import Any
 import msgspec
 
 from rempart.base.clock import Clock, iso_utc
+from rempart.telemetry.console import LINE_BYTES_MAX as CONSOLE_LINE_BYTES_MAX
+from rempart.telemetry.console import Console
 
 LINE_BYTES_MAX = 64 * 1024
 """A longer line is replaced by one that says so: nothing from outside decides how much we write."""
-CONSOLE_LINE_BYTES_MAX = 4096
-"""Pipes report room in units of PIPE_BUF (4096): a line of at most that never blocks when they do."""
+SHORT_TEXT_CHARACTERS_MAX = 64
+"""Texts that a line keeps which was too long; ids are shorter."""
+HEAD_FIELDS = 4
+"""``at``, ``level``, ``event`` and ``process``, which every line begins with."""
 
 
 class Level(IntEnum):
@@ -56,31 +59,47 @@ class Log:
         self._clock = clock
         self._process = process
         self._path = file
-        self._console = console
+        self._is_console_json = console == "json"
         self._level = Level[level.upper()]
         self.on_dropped = on_dropped
         self._descriptor = -1
-        self._encoder = msgspec.json.Encoder(enc_hook=str)
-        self._room = select.poll()
-        self._console_descriptor = sys.stderr.fileno() if console != "off" else -1
-        if self._console_descriptor >= 0:
-            self._room.register(self._console_descriptor, select.POLLOUT)
+        self._is_torn = False
+        self._encode = msgspec.json.Encoder(enc_hook=str).encode
+        self._console: Console | None = None
+        if console != "off" and sys.stderr is not None:  # None: started with descriptor 2 closed
+            self._console = Console(sys.stderr.fileno())
         self.reopen()
 
     def reopen(self) -> None:
-        """Open the file by its name again, after main has renamed it away."""
+        """Open the file by its name again, after main has renamed it away.
+
+        Raises:
+            OSError: it could not be opened, and no file was open before; else the old one is kept.
+        """
         if self._path is None:
             return
-        fresh = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = os.open(self._path, flags, 0o640)
+        except OSError:
+            if self._descriptor < 0:
+                raise
+            self.on_dropped()
+            return
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._descriptor = fresh
+        self._is_torn = False
 
     def close(self) -> None:
-        """Close the file; later lines go to the console only."""
+        """Close the file and the console; later lines go nowhere."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+        if self._console is not None:
+            self._console.close()
+            self._console = None
 
     def is_on(self, level: Level) -> bool:
         """Whether a line of this level would be written."""
@@ -113,52 +132,119 @@ class Log:
             "process": self._process,
             **fields,
         }
-        line = self._encoder.encode(document) + b"\n"
+        line = self._line(document)
         if len(line) > LINE_BYTES_MAX:
-            document = dict(list(document.items())[:4]) | {"line_too_long_bytes": len(line)}
-            line = self._encoder.encode(document) + b"\n"
-        if self._descriptor >= 0:
-            try:
-                if os.write(self._descriptor, line) != len(line):
-                    self.on_dropped()
-            except OSError:
-                self.on_dropped()
-        if self._console_descriptor >= 0:
-            shown = line if self._console == "json" else text_line(document)
-            self._to_console(shown[: CONSOLE_LINE_BYTES_MAX - 1].rstrip(b"\n") + b"\n")
-
-    def _to_console(self, line: bytes) -> None:
-        try:
-            if self._room.poll(0):
-                os.write(self._console_descriptor, line)
-            else:
-                self.on_dropped()
-        except OSError:
+            document = _shortened(document, len(line))
+            line = self._line(document)
+        if self._descriptor >= 0 and not self._to_file(line):
             self.on_dropped()
+        if self._console is not None and not self._console.write(self._shown(document, line)):
+            self.on_dropped()
+
+    def _line(self, document: dict[str, Any]) -> bytes:
+        try:
+            return self._encode(document) + b"\n"
+        except Exception:  # half a character, a number too large, a value that has no text
+            plain = {_ascii(name): _ascii(value) for name, value in document.items()}
+            return self._encode(plain) + b"\n"
+
+    def _to_file(self, line: bytes) -> bool:
+        if self._is_torn:  # what a full disk left of a line must not take the next one with it
+            line = b"\n" + line
+        try:
+            written = os.write(self._descriptor, line)
+        except OSError:
+            return False
+        is_whole = written == len(line)
+        self._is_torn = not is_whole
+        return is_whole
+
+    def _shown(self, document: dict[str, Any], line: bytes) -> bytes:
+        most = CONSOLE_LINE_BYTES_MAX
+        if not self._is_console_json:
+            shown = text_line(document)
+            return shown if len(shown) <= most else _cut(shown, most - 1) + b"\n"
+        if len(line) <= most:
+            return line
+        short = self._line(_shortened(document, len(line)))
+        return short if len(short) <= most else self._line(_head(document))
+
+
+def _head(document: dict[str, Any]) -> dict[str, Any]:
+    return dict(list(document.items())[:HEAD_FIELDS])
+
+
+def _shortened(document: dict[str, Any], size: int) -> dict[str, Any]:
+    """What is left of an event whose line was ``size`` bytes long: numbers, and short texts such as ids."""
+    kept = {
+        name: value
+        for name, value in document.items()
+        if isinstance(value, (int, float, bool))
+        or (isinstance(value, str) and len(value) <= SHORT_TEXT_CHARACTERS_MAX)
+    }
+    return _head(document) | kept | {"line_too_long_bytes": size}
+
+
+def _ascii(value: Any) -> str:
+    try:
+        return value if isinstance(value, str) and value.isascii() else ascii(value)
+    except Exception:
+        return f"a {type(value).__name__} that cannot be shown"
+
+
+def _cut(line: bytes, size: int) -> bytes:
+    """At most so many bytes, cut between characters."""
+    return line[:size].decode("utf-8", "ignore").encode()
 
 
 def text_line(document: dict[str, Any]) -> bytes:
-    """An event for people: time, level, process, event, then the fields that say something."""
+    """An event for people: time, level, process, event, then the fields that say something.
+
+    Control characters are shown, not written: what comes from outside must not make lines of its own
+    or move the cursor. A traceback follows on lines of its own, set in.
+    """
     head = f"{document['at'][11:23]} {document['level']:<7} {document['process']:<9} {document['event']}"
-    rest = " ".join(
-        f"{name}={_shown(value)}"
-        for name, value in list(document.items())[4:]
+    fields = {
+        name: value
+        for name, value in list(document.items())[HEAD_FIELDS:]
         if value is not None and value != "" and value != []
-    )
-    return f"{head}  {rest}\n".encode()
+    }
+    trace = str(fields.pop("traceback", "")).splitlines()
+    rest = " ".join(f"{_printable(name)}={_value_text(value)}" for name, value in fields.items())
+    lines = [f"{head}  {rest}".rstrip(), *(f"    {_printable(line)}" for line in trace)]
+    return ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
 
 
-def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
-    return f'"{text}"' if isinstance(value, str) and (" " in text or not text) else text
+def _value_text(value: Any) -> str:
+    if isinstance(value, str):
+        text = _printable(value)
+        return f'"{text}"' if " " in text else text
+    try:
+        return _printable(msgspec.json.encode(value, enc_hook=str).decode())
+    except Exception:
+        return _ascii(value)
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def rotate(path: Path, keep: int) -> None:
-    """Move ``api.log`` to ``api.log.1`` and so on; the oldest beyond ``keep`` goes. Only main calls this."""
+    """Move ``api.log`` to ``api.log.1`` and so on; older ones than ``keep`` go. Only main calls this.
+
+    Raises:
+        OSError: the folder does not let us.
+    """
+    numbered = path.with_name
     for number in range(keep, 0, -1):
-        older = path.with_name(f"{path.name}.{number}")
-        newer = path if number == 1 else path.with_name(f"{path.name}.{number - 1}")
+        newer = path if number == 1 else numbered(f"{path.name}.{number - 1}")
         if newer.exists():
-            newer.replace(older)
+            newer.replace(numbered(f"{path.name}.{number}"))
     if keep == 0:
         path.unlink(missing_ok=True)
+    beyond = keep + 1  # of a time when more were kept
+    while (left := numbered(f"{path.name}.{beyond}")).exists():
+        left.unlink()
+        beyond += 1

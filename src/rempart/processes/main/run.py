@@ -63,6 +63,7 @@ class Main:
         self._statuses: list[ModelStatus] = []
         self._accepting = True
         self._is_announced = False
+        self._is_rotation_stuck = False
         self._resolver_pids: set[int] = set()
         self._lock = self._take_lock()
         descriptor_count = sockets.raise_descriptor_limit()
@@ -349,10 +350,15 @@ class Main:
         try:
             if path is None or path.stat().st_size < self._settings.logs.rotate_bytes:
                 return
+            logs.rotate(path, self._settings.logs.keep)
         except FileNotFoundError:
             pass  # someone moved it away: open a new one, as after a rotation of ours
-        else:
-            logs.rotate(path, self._settings.logs.keep)
+        except OSError as error:
+            if not self._is_rotation_stuck:  # tried again each second, told once
+                self._log.error("log_not_rotated", reason=str(error))
+            self._is_rotation_stuck = True
+            return
+        self._is_rotation_stuck = False
         self._log.reopen()
         self._children.broadcast(messages.ReopenLog())
 
