@@ -225,7 +225,7 @@ class Owner:
             predicted_wait_s=slots.predicted_wait_s,
             memory_bytes=running.memory_bytes if running is not None else 0,
             restarts=self._restarts,
-            preload=self.model.preload or self.model.pin,
+            preload=self.is_loaded_at_start,
             replicas=slots.replicas if self._phase is Phase.READY else [],
             abilities=self.abilities,
             facts=known,
@@ -233,6 +233,11 @@ class Owner:
 
     def _known_facts(self) -> Facts:
         return self._launch.facts if self._launch is not None else Facts()
+
+    @property
+    def is_loaded_at_start(self) -> bool:
+        """Whether it does not wait until it is asked for; an upstream has no process to save."""
+        return self.model.preload or self.model.pin or self.model.kind == "upstream"
 
     # Moves.
 

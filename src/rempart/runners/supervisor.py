@@ -106,8 +106,7 @@ class Supervisor:
                 self._tasks = tasks
                 refreshing = tasks.create_task(self._refresh(), name="refresh statuses")
                 for owner in self._owners.values():
-                    if owner.model.preload or owner.model.pin:
-                        owner.handle(Event.LOAD)
+                    self._load_if_asked(owner)
                 self._publish_now()
                 await self._is_stopped.wait()
                 refreshing.cancel()
@@ -326,9 +325,7 @@ class Supervisor:
         return successor
 
     def _load_if_asked(self, owner: Owner) -> None:
-        # An upstream has no process: there is nothing to save by waiting until it is asked for.
-        asked = owner.model.preload or owner.model.pin or owner.model.kind == "upstream"
-        if owner.phase is Phase.STOPPED and asked:
+        if owner.phase is Phase.STOPPED and owner.is_loaded_at_start:
             owner.handle(Event.LOAD)
 
     def _hand_over(self, owner: Owner, successor: Owner) -> None:

@@ -35,12 +35,16 @@ class Readiness:
     """/readyz: requests are accepted, and what is preloaded is ready."""
 
     models: Models
+    has_models: bool = False
+    """Whether any is configured: until main has told their states, nobody knows what is ready."""
     name: str = "readyz"
     is_quiet: bool = True
 
     async def prepare(self, exchange: Exchange) -> None:
         """See ``Operation``."""
         reasons = [] if self.models.is_accepting else ["the server is shutting down"]
+        if self.has_models and not self.models.statuses:
+            reasons.append("the models' states are not known yet")
         reasons += [
             f"model {status.name}: {status.state.value}"
             + (f" ({status.reason})" if status.reason else "")

@@ -91,7 +91,7 @@ def build(welcome: Welcome, link: Link) -> Worker:
     )
     operations: dict[str, Operation] = {
         "livez": Probe(),
-        "readyz": Readiness(models=runners),
+        "readyz": Readiness(models=runners, has_models=bool(settings.models)),
         "health": Health(
             clock=clock,
             models=runners,

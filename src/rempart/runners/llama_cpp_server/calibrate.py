@@ -24,6 +24,8 @@ PROBE_BATCH = SIZES[-1]
 BUDGET_MS = 2000.0
 ENTRIES_MAX = 32
 _REPEATED_BELOW_MS = 160.0
+_DISTURBED_RATIO = 1.4
+"""Threads that wait for each other explain less than this."""
 
 
 class Measured(NamedTuple):
@@ -36,6 +38,21 @@ class Measured(NamedTuple):
     def tokens_per_s(self) -> float:
         """Prompt speed at this size."""
         return self.tokens / self.ms * 1000 if self.ms > 0 else 0.0
+
+
+def idle_ms(wall_ms: float, cpu_ms: float, threads: int) -> float:
+    """What a batch would have taken on an idle machine.
+
+    A first start is often a busy moment, and its result is remembered. Threads that wait use no
+    processor time, so that waiting for others shows as time on the clock alone.
+
+    Args:
+        wall_ms: what it took.
+        cpu_ms: processor time of all threads together.
+        threads: how many worked on it.
+    """
+    share_ms = cpu_ms / threads
+    return share_ms if wall_ms > _DISTURBED_RATIO * share_ms else wall_ms
 
 
 def size_min(slots: int) -> int:

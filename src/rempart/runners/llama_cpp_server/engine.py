@@ -5,6 +5,7 @@ interpreter's lock all the while (seen with xllamacpp 2026.10), so that nothing 
 """
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import msgspec
 import xllamacpp
 
+from rempart.runners.llama_cpp_server.calibrate import idle_ms
 from rempart.runners.llama_cpp_server.config import RunnerConfig
 
 OnChunk = Callable[[bytes], bool]
@@ -88,6 +90,8 @@ class Engine:
         except (RuntimeError, ValueError) as exc:
             raise EngineLoadError(str(exc)) from exc
         self.batch = batch
+        self._threads = threads
+        self._is_on_gpu = has_gpu()
         address = str(self._server.listening_address)
         self.door_address = f"unix:{door}" if door else address.removeprefix("http://")
         """``unix:/path`` or ``host:port``."""
@@ -123,7 +127,11 @@ class Engine:
         self._server.handle_metrics()
 
     def batch_ms(self, tokens: int) -> float:
-        """Milliseconds that one batch of so many prompt tokens takes (at most ``batch``)."""
+        """Milliseconds that one batch of so many prompt tokens takes on an idle machine.
+
+        Args:
+            tokens: at most ``batch``.
+        """
         body = {
             "prompt": [3 + number % 61 for number in range(tokens)],
             "max_tokens": 1,
@@ -136,9 +144,11 @@ class Engine:
             chunks.append(chunk)
             return False
 
+        before_s = time.process_time()
         self.completions(msgspec.json.encode(body), keep)
-        timings = msgspec.json.decode(chunks[-1])["timings"]
-        return float(timings["prompt_ms"])
+        cpu_ms = (time.process_time() - before_s) * 1000
+        wall_ms = float(msgspec.json.decode(chunks[-1])["timings"]["prompt_ms"])
+        return wall_ms if self._is_on_gpu else idle_ms(wall_ms, cpu_ms, self._threads)
 
     def close(self) -> None:
         """Unload the model. Nothing may be running."""
