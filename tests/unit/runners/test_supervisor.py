@@ -48,6 +48,13 @@ def fake(*switches: str | Path, name: str = "m", **more: Any) -> Model:
     return Model(name=name, kind="command", command=command, **({"stop_s": 0.3} | more))
 
 
+class FullPauses(random.Random):
+    """Chance without jitter: pauses are as long as they may be."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
 class Bench:
     """A supervisor with ears: all that it says is kept."""
 
@@ -68,7 +75,7 @@ class Bench:
         self.supervisor = Supervisor(
             settings=self.settings,
             clock=SystemClock(),
-            random=random.Random(1),
+            random=FullPauses(1),
             run_dir=data_dir / "run",
             publish=self.published.append,
             deliver=lambda worker, message: self.messages.append((worker, message)),
@@ -307,6 +314,26 @@ def test_a_crash_loop_is_given_up_with_its_reason_until_an_operator_loads_it(
 
     switches = ("--exit-unless", fixed, "--exit-status", "7")
     with_bench(Bench(tmp_path, fake(*switches)), body)
+
+
+def test_only_the_time_in_which_it_served_brings_the_pause_back_to_the_first(
+    tmp_path: Path,
+) -> None:
+    present = tmp_path / "present"
+    present.touch()
+
+    async def body(bench: Bench) -> None:
+        await bench.supervisor.load("m")
+        present.unlink()
+        await asyncio.sleep(0.1)  # longer than longest_s: it has served for a while
+        os.kill(await pid_of(bench), signal.SIGKILL)
+        await bench.until(RunnerState.FAILED)
+        pauses = [fields["pause_s"] for name, fields in bench.events if name == "runner_restarting"]
+        assert pauses == [0.01, 0.02, 0.04]
+
+    restarts = Restarts(first_s=0.01, longest_s=0.05, crashes_max=4)
+    bench = Bench(tmp_path, fake("--exit-unless", present), restarts=restarts)
+    with_bench(bench, body)
 
 
 def test_what_a_runner_says_of_its_failure_is_the_reason(tmp_path: Path) -> None:
