@@ -18,7 +18,9 @@ from schemathesis.specs.openapi.checks import (
 from lab.server import ADMIN_KEY, RempartServer, running_server, until
 from lab.upstream_server import config_for, upstream
 
-QUICK = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+QUICK = settings(
+    max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None
+)
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -31,7 +33,10 @@ KEY = {"Authorization": f"Bearer {ADMIN_KEY}"}
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RempartServer]:
     folder: Path = tmp_path_factory.mktemp("openapi")
-    with upstream() as fake, running_server(folder, config_for(fake, more='[logs]\nconsole = "off"\n')) as one:
+    with (
+        upstream() as fake,
+        running_server(folder, config_for(fake, more='[logs]\nconsole = "off"\n')) as one,
+    ):
         yield one.until_ready()
 
 
@@ -42,7 +47,11 @@ def send_everything(url: str) -> set[str]:
     for found in schema.get_all_operations():
         operation = found.ok()
 
-        @given(case=strategies.one_of(*(operation.as_strategy(generation_mode=mode) for mode in GenerationMode)))
+        @given(
+            case=strategies.one_of(
+                *(operation.as_strategy(generation_mode=mode) for mode in GenerationMode)
+            )
+        )
         @QUICK
         def check(case: Any) -> None:
             if isinstance(case.body, dict) and "model" in case.body and case.body["model"] != "":
