@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.http1_pipe import PipeTransport
 from lab.http1_serving import RawClient, client_tls, server_tls, serving, until
+from rempart.net.http1.connection import Connection
 from rempart.net.http1.errors import BodyTooLarge, BodyTooSlow
 from rempart.net.http1.server import Reply, Request, Rule, Server, ServerLimits
 
@@ -590,5 +592,20 @@ def test_a_port_with_tls_and_a_unix_socket_without_are_one_server(
             writer.close()
             await writer.wait_closed()
             assert served.server.statistics().accepted == 2
+
+    run(main())
+
+
+def test_a_connection_that_comes_after_closing_is_closed(run: Callable) -> None:
+    async def main() -> None:
+        server = Server(hello, limits=ServerLimits(), refusal_answer=lambda _: ([], b""))
+        await server.serve([])
+        await server.close()
+        late = Connection(server, "192.0.2.1", 1, "192.0.2.1")
+        transport = PipeTransport()
+        late.connection_made(transport)
+        assert transport.is_closed
+        assert server.statistics().connections == 0
+        late.connection_lost(None)
 
     run(main())
