@@ -46,7 +46,7 @@ def _read_one(index: int) -> Gpu:
     name = _optional(lambda: pynvml.nvmlDeviceGetName(handle)) or "unknown"
     return Gpu(
         index=index,
-        name=name.decode() if isinstance(name, bytes) else str(name),
+        name=str(name),
         memory_total_bytes=memory.total if memory is not None else None,
         memory_used_bytes=memory.used if memory is not None else None,
         utilization_percent=float(rates.gpu) if rates is not None else None,
@@ -57,8 +57,13 @@ def _read_one(index: int) -> Gpu:
 
 
 def _optional(read: Callable[[], Any]) -> Any:
-    """A value, or None where this GPU does not support it (MIG, old cards); a lost GPU still raises."""
+    """A value, or None where this GPU (MIG, old cards) or its driver does not tell it; a lost GPU still raises."""
     try:
         return read()
-    except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_NoPermission):
+    except (
+        pynvml.NVMLError_NotSupported,
+        pynvml.NVMLError_NoPermission,
+        pynvml.NVMLError_FunctionNotFound,
+        UnicodeDecodeError,  # a name; the figures beside it are as good as ever
+    ):
         return None
