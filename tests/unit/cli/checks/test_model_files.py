@@ -131,6 +131,15 @@ def test_a_checkpoint_is_looked_at_piece_by_piece(tmp_path: Path) -> None:
     assert [level for level, _ in findings()] == ["ok"]
 
 
+def test_a_folder_that_looks_like_a_hub_name_is_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "org/name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    (finding,) = checkpoint(Model(name="v", kind="vllm", source="org/name"))
+    assert finding.found == "v: org/name has no config.json"
+
+
 def test_a_hub_name_of_a_kind_that_fetches_is_a_note(tmp_path: Path) -> None:
     settings = Settings(
         models=[Model(name="v", kind="vllm", source="org/name")], data_dir=str(tmp_path)

@@ -84,6 +84,15 @@ def test_a_hub_name_becomes_its_files_checked_by_the_hubs_digests(
     assert "its SHA-256 is" in refusal(puller(tmp_path / "2", server), "o/n:Q4_0")
 
 
+def test_the_quantization_that_was_asked_for_is_fetched(server: FileServer, tmp_path: Path) -> None:
+    names = ["n-Q4_K_M.gguf", "n-Q8_0.gguf"]
+    server.listings["o/n"] = {"sha": "r", "siblings": [{"rfilename": name} for name in names]}
+    for name in names:
+        server.files[f"/o/n/resolve/r/{name}"] = GGUF
+    assert puller(tmp_path, server).pull("o/n:Q8_0").name == "n-Q8_0.gguf"
+    assert puller(tmp_path, server).pull("o/n").name == "n-Q4_K_M.gguf"
+
+
 def test_a_checkpoint_is_complete_once_its_config_is_there(
     server: FileServer, tmp_path: Path
 ) -> None:
