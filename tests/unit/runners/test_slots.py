@@ -559,7 +559,7 @@ def test_any_sequence_of_events_agrees_with_a_slow_model(
     machine: type[RuleBasedStateMachine],
 ) -> None:
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=150, stateful_step_count=40, deadline=None)
+        machine, settings=settings(max_examples=80, stateful_step_count=40, deadline=None)
     )
 
 
