@@ -406,7 +406,7 @@ def test_a_head_that_trickles_is_refused(run: Callable) -> None:
             pass
 
     async def main() -> None:
-        async with serving(Watched("waiting"), limits=ServerLimits(header_read_s=0.1)) as served:
+        async with serving(Watched("waiting"), limits=ServerLimits(header_read_s=0.3)) as served:
             with await RawClient.connect(served) as client:
                 await client.send(b"GET / HTTP/1.1\r\n")
                 async with asyncio.TaskGroup() as group:
@@ -424,7 +424,7 @@ def test_a_connection_that_says_nothing_is_closed_without_a_word(run: Callable) 
         reply.send(200, [], b"")
 
     async def main() -> None:
-        limits = ServerLimits(header_read_s=0.05, idle_s=0.05)
+        limits = ServerLimits(header_read_s=0.25, idle_s=0.1)
         async with serving(answer, limits=limits) as served:
             for first in (b"", b"\r\n", GET):
                 with await RawClient.connect(served) as client:
@@ -441,11 +441,11 @@ def test_a_request_that_runs_is_not_idle(run: Callable) -> None:
     """No clock of the connection ends a long generation."""
 
     async def slow(request: Request, reply: Reply) -> None:
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
         reply.send(200, [], await request.read(10))
 
     async def main() -> None:
-        limits = ServerLimits(header_read_s=0.02, idle_s=0.02, body_read_s=0.02, linger_s=0.02)
+        limits = ServerLimits(header_read_s=0.2, idle_s=0.1, body_read_s=0.1, linger_s=0.1)
         async with serving(slow, limits=limits) as served:
             with await RawClient.connect(served) as client:
                 await client.send(POST_10 + b"0123456789")
@@ -553,12 +553,12 @@ def test_a_client_that_takes_a_little_is_not_dropped(run: Callable) -> None:
     """Stalled is who takes no byte, not who is slow."""
 
     async def main() -> None:
-        async with serving(_flood, limits=ServerLimits(write_stall_s=0.3)) as served:
+        async with serving(_flood, limits=ServerLimits(write_stall_s=1.0)) as served:
             with await RawClient.connect(served, receive_buffer=65536) as client:
                 await client.send(GET)
-                for _ in range(16):
+                for _ in range(20):
                     await asyncio.sleep(
-                        0.06
+                        0.07
                     )  # slower than it is written, for longer than the bound
                     await client.read_exactly(512 * 1024)
                 assert served.server.statistics().stalled == 0

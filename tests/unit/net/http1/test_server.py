@@ -436,7 +436,7 @@ def test_what_does_not_speak_tls_is_let_go(run: Callable) -> None:
     """A failed or unfinished handshake holds nothing, and costs the others nothing."""
 
     async def main() -> None:
-        limits = ServerLimits(header_read_s=0.1)
+        limits = ServerLimits(header_read_s=0.5)
         async with serving(hello, tls=server_tls(), limits=limits) as served:
             with (
                 await RawClient.connect(served) as plain,
