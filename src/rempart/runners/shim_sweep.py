@@ -41,7 +41,10 @@ def sweep_leftovers(marker: tuple[str, str]) -> list[int]:
 
 
 def sweep_orphans(known: set[int]) -> list[int]:
-    """End every child of this process that is not known, and take its exit status.
+    """End every child of this process that came from a runner and is not known; take its status.
+
+    A shim makes a session of its own before it starts anything, so that what comes from a runner is
+    never in our session, where whatever else this process has started is.
 
     What such a child has forked comes to us when it dies, so that calling this again after a moment
     ends that too.
@@ -52,7 +55,9 @@ def sweep_orphans(known: set[int]) -> list[int]:
     Returns:
         The process ids that were ended, for the log.
     """
-    strangers = [pid for pid in children_of(os.getpid()) if pid not in known]
+    strangers = [
+        pid for pid in children_of(os.getpid()) if pid not in known and not _is_of_our_session(pid)
+    ]
     for pid in strangers:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -60,3 +65,10 @@ def sweep_orphans(known: set[int]) -> list[int]:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
     return strangers
+
+
+def _is_of_our_session(pid: int) -> bool:
+    try:
+        return os.getsid(pid) == os.getsid(0)
+    except ProcessLookupError:
+        return False

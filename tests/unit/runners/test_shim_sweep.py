@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 from lab.runner_processes import is_alive, until
+from rempart.runners.shim import children_of
 from rempart.runners.shim_sweep import sweep_leftovers, sweep_orphans
 
 ORPHANS_COME_TO_US = """
 import os, subprocess, sys, time
+from rempart.runners.shim import children_of
 from rempart.runners.shim_sweep import become_subreaper, sweep_orphans
 become_subreaper()
 known = subprocess.Popen(["/bin/sleep", "600"])
@@ -37,22 +39,20 @@ def test_orphans_come_to_a_subreaper_which_ends_and_reaps_them() -> None:
     assert made.stdout == "2 False None\n"
 
 
-def test_a_known_child_is_left_alone_and_a_stranger_is_ended() -> None:
+def test_only_a_stranger_of_another_session_is_ended() -> None:
+    """Such as main's own helper that reads the configuration anew while runners are swept."""
     with (
-        subprocess.Popen(["/bin/sleep", "600"]) as known,
-        subprocess.Popen(["/bin/sleep", "601"]) as stranger,
+        subprocess.Popen(["/bin/sleep", "600"], start_new_session=True) as known,
+        subprocess.Popen(["/bin/sleep", "600"]) as of_ours,
+        subprocess.Popen(["/bin/sleep", "601"], start_new_session=True) as stranger,
     ):
-        before = {pid for pid in sweep_orphans_would_end() if pid != stranger.pid}
-        assert sweep_orphans(before | {known.pid}) == [stranger.pid]
+        others = {pid for pid in children_of(os.getpid()) if pid != stranger.pid}
+        assert sweep_orphans(others - {of_ours.pid}) == [stranger.pid]
         until(lambda: not is_alive(stranger.pid), "the stranger is gone")
         assert is_alive(known.pid)
+        assert is_alive(of_ours.pid)
         known.kill()
-
-
-def sweep_orphans_would_end() -> list[int]:
-    """All children of this test process; others run beside us."""
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
-    return [int(pid) for pid in children.split()]
+        of_ours.kill()
 
 
 def test_leftovers_are_told_by_their_whole_environment_variable() -> None:
