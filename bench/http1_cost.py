@@ -48,7 +48,7 @@ AT_A_TIME = 16
 REQUESTS = 2000
 STREAMS = 64
 CHUNKS = 200
-PACE_S = 0.008
+PACE_S = float(os.environ.get("PACE_S", "0.008"))
 
 
 async def answer(request: Request, reply: Reply) -> None:

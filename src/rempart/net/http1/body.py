@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from rempart.net.http1.errors import BodyTooLarge, HttpError
+from rempart.net.http1.head import RequestHead
 from rempart.net.http1.rules import Rule, RuleBroken
 
 _SIZE_LINE_BYTES_MAX = 256
@@ -265,3 +266,26 @@ class Body:
         """Keeps nothing of what came and of what will come."""
         self._is_discarded = True
         self._pieces.clear()
+
+
+def body_of(
+    head: RequestHead,
+    carrier: Carrier,
+    chunks_max: int,
+    new_future: Callable[[], "asyncio.Future[None]"],
+) -> Body | None:
+    """The body that a head announces, None when it announces none."""
+    decoder: ChunkDecoder | LengthDecoder
+    if head.is_chunked:
+        decoder = ChunkDecoder(chunks_max)
+    elif head.content_length is not None:
+        decoder = LengthDecoder(head.content_length)
+    else:
+        return None
+    return Body(
+        carrier,
+        decoder,
+        content_length=head.content_length,
+        expects_continue=head.expects_continue,
+        new_future=new_future,
+    )

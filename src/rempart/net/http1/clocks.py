@@ -93,22 +93,50 @@ class BodyRate:
 
 
 class WriteStall:
-    """Whether a client that is behind still takes anything at all."""
+    """Notices a client that is behind and takes no byte for too long.
 
-    __slots__ = ("_flushed_bytes", "_since", "_stall_s")
+    Args:
+        flushed_bytes: how much it has taken so far; may look like less while more is written.
+        on_stalled: called once it is over.
+    """
 
-    def __init__(self, stall_s: float, now: float, flushed_bytes: int) -> None:
+    __slots__ = ("_alarm", "_flushed_bytes", "_on_stalled", "_seen_bytes", "_since", "_stall_s")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        stall_s: float,
+        *,
+        flushed_bytes: Callable[[], int],
+        on_stalled: Callable[[], None],
+    ) -> None:
         self._stall_s = stall_s
-        self._since = now
         self._flushed_bytes = flushed_bytes
+        self._on_stalled = on_stalled
+        self._alarm = Alarm(loop, self._look)
+        self._since = 0.0
+        self._seen_bytes = 0
 
-    def is_over(self, now: float, flushed_bytes: int) -> bool:
-        """Whether nothing was taken for too long."""
-        if flushed_bytes > self._flushed_bytes:
-            self._flushed_bytes = flushed_bytes
+    def begin(self, now: float) -> None:
+        """The client has fallen behind."""
+        self._since = now
+        self._seen_bytes = self._flushed_bytes()
+        self._alarm.set(now + self._stall_s / 4)
+
+    def end(self) -> None:
+        """It has caught up."""
+        self._alarm.off()
+
+    def close(self) -> None:
+        """Looks no more and holds nothing."""
+        self._alarm.close()
+
+    def _look(self, now: float) -> None:
+        flushed = self._flushed_bytes()
+        if flushed > self._seen_bytes:
+            self._seen_bytes = flushed
             self._since = now
-        return now - self._since >= self._stall_s
-
-    def next_look_at(self, now: float) -> float:
-        """When to ask again."""
-        return now + self._stall_s / 4
+        elif now - self._since >= self._stall_s:
+            self._on_stalled()
+            return
+        self._alarm.set(now + self._stall_s / 4)

@@ -12,7 +12,7 @@ import asyncio
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
-from rempart.net.http1.body import Body, ChunkDecoder, LengthDecoder
+from rempart.net.http1.body import Body, body_of
 from rempart.net.http1.clocks import Alarm, BodyRate, WriteStall
 from rempart.net.http1.errors import BodyMalformed, BodyTooSlow, PeerClosed
 from rempart.net.http1.framing import CONTINUE
@@ -63,7 +63,6 @@ class Connection(asyncio.Protocol):
         "_request_runs",
         "_server",
         "_stall",
-        "_stall_alarm",
         "_state",
         "_transport",
         "_written_bytes",
@@ -95,7 +94,6 @@ class Connection(asyncio.Protocol):
         self._alarm = Alarm(self._loop, self._on_alarm)
         self._rate: BodyRate | None = None
         self._stall: WriteStall | None = None
-        self._stall_alarm: Alarm | None = None
 
     # asyncio.Protocol
 
@@ -132,26 +130,29 @@ class Connection(asyncio.Protocol):
         """The connection is gone."""
         self._lose()
         self._alarm.close()
-        if self._stall_alarm is not None:
-            self._stall_alarm.close()
+        if self._stall is not None:
+            self._stall.close()
         self._server.connection_lost(self)
 
     def pause_writing(self) -> None:
         """The client does not take what was written."""
         self._is_paused = True
-        now = self._loop.time()
-        self._stall = WriteStall(self._server.limits.write_stall_s, now, self._flushed_bytes())
-        if self._stall_alarm is None:
-            self._stall_alarm = Alarm(self._loop, self._on_stall_alarm)
-        self._stall_alarm.set(self._stall.next_look_at(now))
+        if self._stall is None:
+            self._stall = WriteStall(
+                self._loop,
+                self._server.limits.write_stall_s,
+                flushed_bytes=self._flushed_bytes,
+                on_stalled=self._stalled,
+            )
+        self._stall.begin(self._loop.time())
         if self._reply is not None:
             self._reply.pause()
 
     def resume_writing(self) -> None:
         """The client has taken nearly all of it."""
         self._is_paused = False
-        if self._stall_alarm is not None:
-            self._stall_alarm.off()
+        if self._stall is not None:
+            self._stall.end()
         if self._reply is not None:
             self._reply.resume()
 
@@ -286,7 +287,9 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._alarm.off()
-        self._body = body = self._body_of(head)
+        self._body = body = body_of(
+            head, self, self._server.limits.chunks_max, self._loop.create_future
+        )
         is_1_0 = head.version == "1.0"
         reply = Reply(
             self,
@@ -309,22 +312,6 @@ class Connection(asyncio.Protocol):
             self._state = _BODY
             if rest:
                 self._read_body(rest)
-
-    def _body_of(self, head: RequestHead) -> Body | None:
-        decoder: ChunkDecoder | LengthDecoder
-        if head.is_chunked:
-            decoder = ChunkDecoder(self._server.limits.chunks_max)
-        elif head.content_length is not None:
-            decoder = LengthDecoder(head.content_length)
-        else:
-            return None
-        return Body(
-            self,
-            decoder,
-            content_length=head.content_length,
-            expects_continue=head.expects_continue,
-            new_future=self._loop.create_future,
-        )
 
     def _read_body(self, data: bytes) -> None:
         body = cast(Body, self._body)
@@ -394,8 +381,8 @@ class Connection(asyncio.Protocol):
         self._held = b""
         self._head = None
         self._alarm.off()
-        if self._stall_alarm is not None:
-            self._stall_alarm.off()
+        if self._stall is not None:
+            self._stall.end()
         if self._is_deaf:
             self._server.unwatch(self)
         if self._body is not None:
@@ -447,14 +434,9 @@ class Connection(asyncio.Protocol):
         written = self._written_bytes + (reply.bytes_sent if reply is not None else 0)
         return written - self._transport.get_write_buffer_size()
 
-    def _on_stall_alarm(self, now: float) -> None:
-        if self._stall is None or self._stall_alarm is None or self._state is _CLOSED:
-            return
-        if self._stall.is_over(now, self._flushed_bytes()):
-            self._server.count_stalled()
-            self.abort()
-        else:
-            self._stall_alarm.set(self._stall.next_look_at(now))
+    def _stalled(self) -> None:
+        self._server.count_stalled()
+        self.abort()
 
     def _on_alarm(self, now: float) -> None:
         state = self._state

@@ -6,109 +6,16 @@ import ssl as tls
 from collections import deque
 from urllib.parse import urlsplit
 
+from rempart.net.http1.client_call import ClientCall
 from rempart.net.http1.client_protocol import ClientConnection, Receiver, tell_lost
+from rempart.net.http1.collector import Collector
 from rempart.net.http1.errors import (
     ConnectFailed,
     UpstreamClosed,
-    UpstreamTooLarge,
     UpstreamTooSlow,
 )
 from rempart.net.http1.head import Headers
 from rempart.net.http1.owner import TaskOwner
-
-
-class ClientCall:
-    """One request under way. Its receiver is called until ``on_end``, ``on_lost`` or ``cancel``."""
-
-    __slots__ = (
-        "_connection",
-        "_is_over",
-        "_receiver",
-        "body",
-        "is_head_request",
-        "is_paused",
-        "may_resend",
-        "request",
-    )
-
-    def __init__(
-        self, request: bytes, body: bytes, receiver: Receiver, *, is_head_request: bool
-    ) -> None:
-        self.request = request
-        self.body = body
-        self.is_head_request = is_head_request
-        self.may_resend = False
-        self._receiver = receiver
-        self._connection: ClientConnection | None = None
-        self.is_paused = False
-        self._is_over = False
-
-    def pause(self) -> None:
-        """Stops reading the socket, so that the upstream is held back by its own full buffers."""
-        if not self.is_paused:
-            self.is_paused = True
-            if self._connection is not None and self._connection.is_usable:
-                self._connection.transport.pause_reading()
-
-    def resume(self) -> None:
-        """Reads again."""
-        if self.is_paused:
-            self.is_paused = False
-            if self._connection is not None and self._connection.is_usable:
-                self._connection.transport.resume_reading()
-
-    def cancel(self) -> None:
-        """Closes the connection: the server behind sees a hang-up; the receiver hears nothing more."""
-        if self._is_over:
-            return
-        self._is_over = True
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the receiver has had its last call, or the call was cancelled."""
-        return self._is_over
-
-    # For the pool; the call is what its connection takes for the receiver, so that a late cancel or
-    # pause never touches a connection that serves another call already.
-
-    def send_on(self, connection: ClientConnection, *, may_resend: bool, now: float) -> None:
-        """Writes the request to a connection."""
-        self._connection = connection
-        self.may_resend = may_resend
-        if self.is_paused:
-            connection.transport.pause_reading()
-        connection.send(
-            self.request,
-            self.body,
-            self,
-            self._receiver.on_data,
-            is_head_request=self.is_head_request,
-            now=now,
-        )
-
-    def on_head(self, status: int, headers: Headers) -> None:
-        """See ``Receiver``."""
-        self._receiver.on_head(status, headers)
-
-    def on_data(self, data: bytes) -> None:
-        """See ``Receiver``."""
-        self._receiver.on_data(data)
-
-    def on_end(self) -> None:
-        """See ``Receiver``."""
-        self._is_over = True
-        self._connection = None
-        self._receiver.on_end()
-
-    def on_lost(self, error: Exception) -> None:
-        """See ``Receiver``."""
-        if not self._is_over:
-            self._is_over = True
-            self._connection = None
-            self._receiver.on_lost(error)
 
 
 class Pool:
@@ -196,7 +103,7 @@ class Pool:
             UpstreamTooLarge: the content is longer than ``max_bytes``.
             UpstreamTooSlow: it was not whole after ``timeout_s``.
         """
-        collector = _Collector(max_bytes, asyncio.get_running_loop().create_future())
+        collector = Collector(max_bytes, asyncio.get_running_loop().create_future())
         call: ClientCall | None = None
         try:
             async with asyncio.timeout(timeout_s):
@@ -366,39 +273,3 @@ _OWN_HEADERS = frozenset({b"host", b"content-length", b"transfer-encoding"})
 _BODILESS = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS"})
 _PRINTABLE = bytes(range(0x21, 0x7F))
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ-"
-
-
-class _Collector:
-    """Keeps a whole answer."""
-
-    __slots__ = ("_left", "_max_bytes", "done", "headers", "pieces", "status")
-
-    def __init__(self, max_bytes: int, done: "asyncio.Future[None]") -> None:
-        self._max_bytes = max_bytes
-        self._left = max_bytes
-        self.done = done
-        self.status = 0
-        self.headers: Headers = []
-        self.pieces: list[bytes] = []
-
-    def on_head(self, status: int, headers: Headers) -> None:
-        self.status = status
-        self.headers = headers
-
-    def on_data(self, data: bytes) -> None:
-        self._left -= len(data)
-        if self._left < 0:
-            self._fail(UpstreamTooLarge(f"the answer is longer than {self._max_bytes} bytes"))
-        else:
-            self.pieces.append(data)
-
-    def on_end(self) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
-
-    def on_lost(self, error: Exception) -> None:
-        self._fail(error)
-
-    def _fail(self, error: Exception) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)

@@ -89,10 +89,69 @@ def test_a_trickle_is_seen_after_a_window() -> None:
     assert missed == "less than 100 bytes per second came"
 
 
-def test_a_stall_is_no_progress_for_long_enough() -> None:
-    stall = WriteStall(8.0, now=100.0, flushed_bytes=50)
-    assert stall.next_look_at(100.0) == 102.0
-    assert not stall.is_over(107.9, flushed_bytes=50)
-    assert not stall.is_over(107.9, flushed_bytes=51)
-    assert not stall.is_over(115.8, flushed_bytes=51)
-    assert stall.is_over(115.9, flushed_bytes=40)  # frames of further writes look like less
+class SlowClient:
+    """Takes so many bytes at each look."""
+
+    def __init__(self, takes: list[int]) -> None:
+        self.takes = takes
+        self.taken = 0
+        self.looks = 0
+        self.stalled = asyncio.Event()
+
+    def flushed_bytes(self) -> int:
+        self.looks += 1
+        if self.takes:
+            self.taken += self.takes.pop(0)
+        return self.taken
+
+
+def watch(client: SlowClient) -> WriteStall:
+    return WriteStall(
+        asyncio.get_running_loop(),
+        0.08,
+        flushed_bytes=client.flushed_bytes,
+        on_stalled=client.stalled.set,
+    )
+
+
+def test_a_client_that_takes_nothing_has_stalled(run: Callable) -> None:
+    """After the whole time without a byte, and not before."""
+
+    async def main() -> None:
+        client = SlowClient([])
+        stall = watch(client)
+        began = asyncio.get_running_loop().time()
+        stall.begin(began)
+        await client.stalled.wait()
+        assert asyncio.get_running_loop().time() >= began + 0.08
+        stall.close()
+
+    run(main())
+
+
+def test_a_byte_now_and_then_is_progress(run: Callable) -> None:
+    """Frames of further writes make it look like less for a moment, which is no progress."""
+
+    async def main() -> None:
+        client = SlowClient([0, 1, 0, 1, -5, 6, 1, 0, 1])
+        stall = watch(client)
+        stall.begin(asyncio.get_running_loop().time())
+        await client.stalled.wait()
+        assert client.takes == []
+        assert client.looks >= 12
+        stall.close()
+
+    run(main())
+
+
+def test_who_has_caught_up_is_not_watched(run: Callable) -> None:
+    async def main() -> None:
+        client = SlowClient([])
+        stall = watch(client)
+        stall.begin(asyncio.get_running_loop().time())
+        stall.end()
+        await asyncio.sleep(0.12)
+        assert not client.stalled.is_set()
+        stall.close()
+
+    run(main())
