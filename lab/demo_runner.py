@@ -157,7 +157,7 @@ class DemoRunner:
                     return event
             left = deadline - time.monotonic()
             if left <= 0:
-                raise AssertionError("the runner did not say it in time")
+                raise AssertionError(f"the runner did not say it in time; {self.stacks()}")
             if not select.select([self._status], [], [], left)[0]:
                 continue
             data = os.read(self._status, 65536)
@@ -176,7 +176,7 @@ class DemoRunner:
         deadline = time.monotonic() + ANSWER_S_MAX
         while any(slot["busy"] for slot in self.call("GET", "/slots").json()):
             if time.monotonic() > deadline:
-                raise AssertionError("a slot stays taken")
+                raise AssertionError(f"a slot stays taken; {self.stacks()}")
             time.sleep(0.005)
 
     def wait_ready(self) -> "DemoRunner":
@@ -201,6 +201,12 @@ class DemoRunner:
     def log_text(self) -> str:
         """What it has printed."""
         return (self.folder / "log").read_text(errors="replace")
+
+    def stacks(self) -> str:
+        """Where its threads are, and its slots: for the message of a test that fails."""
+        self.process.send_signal(signal.SIGUSR1)
+        time.sleep(0.5)  # nobody waits for it: the test has failed already
+        return f"slots: {self.call('GET', '/slots').body!r}; log: {self.log_text()[-6000:]}"
 
     # Requests.
 

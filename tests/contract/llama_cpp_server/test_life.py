@@ -49,7 +49,17 @@ def test_sigterm_ends_streams_with_an_error_and_exits_with_zero(own_runner: Demo
     assert own_runner.folder.exists()
     left = {path.name for path in own_runner.folder.iterdir()}
     assert left == {"log"}, "sockets and the configuration with the key are gone"
-    assert own_runner.log_text() == ""
+    (line,) = own_runner.log_text().splitlines()
+    counters = json.loads(line.removeprefix("counters at the end: "))
+    assert counters["wasted_tokens"] == counters["completion_tokens"] >= 3
+
+
+def test_a_runner_that_hangs_can_be_asked_where(own_runner: DemoRunner) -> None:
+    stream = own_runner.stream(COMPLETIONS, ENDLESS)
+    stream.wait_for(b"data: ", 2)
+    assert "in run" in own_runner.stacks()
+    assert own_runner.call("GET", "/health").status == 200
+    stream.hang_up()
 
 
 def test_a_second_sigterm_ends_it_at_once(own_runner: DemoRunner) -> None:

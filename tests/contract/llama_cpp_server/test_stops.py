@@ -12,6 +12,12 @@ COMPLETIONS = "/v1/completions"
 CHAT = "/v1/chat/completions"
 
 
+def slot_of(runner: DemoRunner, grant: str) -> dict[str, Any]:
+    """The slot of a request, as the runner lists it."""
+    (found,) = (slot for slot in runner.call("GET", "/slots").json() if slot["grant"] == grant)
+    return dict(found)
+
+
 def generates(max_tokens: int = 1900, **more: Any) -> dict[str, Any]:
     return {
         "prompt": "Once upon a time",
@@ -46,23 +52,31 @@ def test_a_hang_up_while_tokens_are_made_frees_the_slot(runner: DemoRunner) -> N
 
 
 @pytest.mark.requirement("timeout-cancels")
-def test_a_hang_up_while_the_prompt_is_read_frees_the_slot(runner: DemoRunner) -> None:
-    asked = reads(return_progress=True)
-    with runner.stream(COMPLETIONS, asked, grant="prefill") as stream:
-        stream.wait_for(b'"prompt_progress"', 3)
-        assert b'"text":"w' not in stream.received
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_hang_up_while_the_prompt_is_read_frees_the_slot(
+    runner: DemoRunner, stream: bool
+) -> None:
+    """It is noticed between two batches, also by a request that does not ask for progress."""
+    with runner.stream(COMPLETIONS, reads(stream=stream), grant="prefill") as asked:
+        runner.wait_event(is_slots(1))
+        while (slot := slot_of(runner, "prefill"))["prompt_tokens"] == 0:
+            pass
+        assert slot["completion_tokens"] == 0
+        assert asked.received == b""
     end = runner.wait_end("prefill")
     assert end.cancelled
     assert end.completion_tokens == 0
-    assert end.prompt_tokens > 0
+    assert end.prompt_tokens == slot["prompt_tokens"] > 1000
 
 
-@pytest.mark.requirement("timeout-cancels")
 def test_a_client_that_does_not_stream_stops_it_too(runner: DemoRunner) -> None:
-    for grant, asked in (("d", generates(stream=False)), ("p", reads(stream=False))):
-        with runner.stream(COMPLETIONS, asked, grant=grant):
-            runner.wait_event(is_slots(1))
-        assert runner.wait_end(grant).cancelled
+    with runner.stream(COMPLETIONS, generates(stream=False), grant="whole"):
+        runner.wait_event(is_slots(1))
+        while slot_of(runner, "whole")["completion_tokens"] < 3:
+            pass
+    end = runner.wait_end("whole")
+    assert end.cancelled
+    assert 3 <= end.completion_tokens < 1000
 
 
 def test_a_request_with_many_choices_stops_as_a_whole(runner: DemoRunner) -> None:
@@ -115,7 +129,7 @@ def test_after_a_hundred_hang_ups_the_counters_are_what_was_told(runner: DemoRun
             missing.remove(event.grant)
             wasted += event.completion_tokens
     after = runner.counters()
-    assert after["wasted_tokens"] - before["wasted_tokens"] == wasted
+    assert after["wasted_tokens"] - before["wasted_tokens"] == wasted > 0
     assert after["requests"] - before["requests"] == 100
     assert runner.call("POST", COMPLETIONS, generates(3, stream=False)).status == 200
 
@@ -138,10 +152,10 @@ def test_a_client_that_does_not_read_holds_up_only_itself(runner: DemoRunner) ->
 
     def taken() -> int:
         """Tokens of it that were taken from the engine."""
-        listed = {slot["grant"]: slot for slot in runner.call("GET", "/slots").json()}
-        found: int = listed["stalled"]["completion_tokens"]
+        found: int = slot_of(runner, "stalled")["completion_tokens"]
         return found
 
+    stalled.wait_for(b"data: ")
     counts = [-1, taken()]
     while counts[-1] != counts[-2] or counts[-1] == 0:
         answer = runner.call("POST", COMPLETIONS, generates(max_tokens=20, stream=False))
@@ -175,10 +189,13 @@ def test_embeddings_stop_between_two_inputs(embedding_runner: DemoRunner) -> Non
 
 @pytest.mark.parametrize("path", [CHAT, COMPLETIONS])
 def test_events_are_whole_however_the_client_reads(runner: DemoRunner, path: str) -> None:
-    asked = generates(max_tokens=20) | {"messages": [{"role": "user", "content": "é 你好 🙂"}]}
+    # A character of several tokens comes as one event, so that there may be fewer events than tokens.
+    asked = generates(max_tokens=40, temperature=0) | {
+        "messages": [{"role": "user", "content": "é 你好 🙂"}]
+    }
     with runner.stream(path, asked) as stream:
         text = stream.rest()
     events = [e for e in text.split(b"data: ")[1:] if not e.startswith(b"[DONE]")]
-    assert len(events) >= 10
+    assert len(events) >= 5
     for event in events:
         json.loads(event.split(b"\n\n")[0])

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import faulthandler
 import os
 import signal
 import socket
@@ -47,6 +48,9 @@ def main(arguments: list[str]) -> int:
         print(exc, file=sys.stderr)
         return EXIT_USAGE
     os.umask(0o077)  # the library makes a socket too
+    # A crash inside the library, or SIGUSR1, leaves every thread's stack in the runner's log.
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     status = StatusPipe(config.status_fd)
     try:
         listening = _listen(config.address)

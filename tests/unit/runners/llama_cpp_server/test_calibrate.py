@@ -18,6 +18,7 @@ from rempart.runners.llama_cpp_server.calibrate import (
     Remembered,
     choose,
     fingerprint,
+    idle_ms,
     measure,
     size_min,
 )
@@ -25,6 +26,16 @@ from rempart.runners.llama_cpp_server.calibrate import (
 
 def machine(fixed_ms: float, per_token_ms: float) -> Callable[[int], float]:
     return lambda tokens: fixed_ms + per_token_ms * tokens
+
+
+@pytest.mark.parametrize(
+    ("wall_ms", "cpu_ms", "threads", "expected"),
+    [(100, 101, 1, 100), (300, 105, 1, 105), (60, 180, 4, 60), (400, 180, 4, 45)],
+)
+def test_waiting_for_others_does_not_count(
+    wall_ms: float, cpu_ms: float, threads: int, expected: float
+) -> None:
+    assert idle_ms(wall_ms, cpu_ms, threads) == expected
 
 
 def test_the_smallest_batch_that_is_fast_enough_is_chosen() -> None:

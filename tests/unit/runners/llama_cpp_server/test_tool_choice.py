@@ -163,16 +163,17 @@ def test_messages_that_are_none_are_the_librarys_to_refuse() -> None:
     assert asked["messages"] == 3
 
 
+TEXTS = st.text() | st.text('"\\{}[],: é\n')
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=8,
 )
 
 
 @given(
-    name=st.text(min_size=1, max_size=8),
-    arguments=st.dictionaries(st.text(), JSON, max_size=4),
+    name=st.text('ab"\\{}é', min_size=1, max_size=8),
+    arguments=st.dictionaries(TEXTS, JSON, max_size=4),
     indent=st.sampled_from([None, 1, 4]),
     ascii_only=st.booleans(),
     cuts=st.lists(st.integers(0, 400), max_size=12),
