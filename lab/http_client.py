@@ -34,6 +34,7 @@ class Connection:
     writer: asyncio.StreamWriter
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
+    is_head: bool = False
 
     @classmethod
     async def open(cls, port: int, receive_buffer: int = 0) -> "Connection":
@@ -94,7 +95,9 @@ class Connection:
         if not self.status:
             await self.head()
         body = b""
-        if self.headers.get("transfer-encoding") == "chunked":
+        if self.is_head:
+            pass
+        elif self.headers.get("transfer-encoding") == "chunked":
             while part := await self.chunk():
                 body += part
         elif "content-length" in self.headers:

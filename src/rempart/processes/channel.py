@@ -52,7 +52,11 @@ class Channel(asyncio.Protocol, Generic[M]):
         await asyncio.get_running_loop().create_connection(lambda: self, sock=end)
 
     def send(self, message: msgspec.Struct) -> None:
-        """Send one message; a closed channel drops it, since then ``on_closed`` decides what follows."""
+        """Send one message; a closed channel drops it, since then ``on_closed`` decides what follows.
+
+        Raises:
+            ValueError: it is larger than the other end takes. That is a bug of the sender's.
+        """
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -60,6 +64,8 @@ class Channel(asyncio.Protocol, Generic[M]):
             transport.abort()
             return
         frame = _encoder.encode(message)
+        if len(frame) > FRAME_BYTES_MAX:
+            raise ValueError(f"a frame of {len(frame)} bytes was to go over a channel")
         transport.write(_LENGTH.pack(len(frame)) + frame)
 
     def close(self) -> None:

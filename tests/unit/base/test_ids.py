@@ -36,9 +36,9 @@ def test_ids_of_later_milliseconds_sort_later() -> None:
     clock = WallClock(1_700_000_000.0)
     ids = Ids(clock)
     made = []
-    for _ in range(300):
+    for number in range(300):
+        clock.seconds = 1_700_000_000.0005 + number / 1000  # in the middle of its millisecond
         made.append(ids.uuid7())
-        clock.seconds += 0.001
     assert made == sorted(made)
 
 

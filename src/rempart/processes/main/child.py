@@ -41,6 +41,7 @@ class Child:
         self.generation = generation
         self.is_ready = False
         self.is_draining = False
+        self.is_asked_to_go = False
         self.last_sign_s = 0.0
         self.in_flight = 0
         self.pid = 0
@@ -69,6 +70,7 @@ class Child:
             self._process = subprocess.Popen(  # noqa: ASYNC220
                 [
                     sys.executable,
+                    "-P",  # a file of the user's folder must not take the place of a module of ours
                     "-m",
                     self.module,
                     "--parent",

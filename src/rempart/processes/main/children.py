@@ -136,6 +136,7 @@ class Children:
         """End control; its death brings a new one, with the newest settings."""
         for child in self.alive.values():
             if child.name == "control":
+                child.is_asked_to_go = True
                 child.signal(signal.SIGTERM)
 
     def stop(self, grace_s: float) -> None:
@@ -230,6 +231,10 @@ class Children:
         self._changed.set()
         if self.is_stopping or child.is_draining:
             self._log.info("process_ended", name=child.name, status=status)
+            return
+        if child.is_asked_to_go:
+            self._log.info("process_ended", name=child.name, status=status)
+            self._replacements.put_nowait((self._clock.now(), role))
             return
         pause_s = (
             0.0

@@ -27,7 +27,7 @@ async def resolve(serve_file: Path, pids: set[int]) -> tuple[Settings, bytes]:
         ReloadRefused: it has errors, or resolving took too long.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "rempart", "config", "resolve", "--serve-file", str(serve_file),
+        sys.executable, "-P", "-m", "rempart", "config", "resolve", "--serve-file", str(serve_file),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
