@@ -27,11 +27,7 @@ def main(base_url: str, key: str, model: str) -> None:
         "streamed": streamed,
         "total_tokens": whole.usage.total_tokens,
         "models": [one.id for one in client.models.list()],
-        "completion": client.completions.create(
-            model=model, prompt="The capital of France is", max_tokens=4
-        )
-        .choices[0]
-        .text,
+        "completion": completion.choices[0].text,
         "errors": [],
     }
     for call in (
