@@ -20,7 +20,9 @@ SPEED_RATIO_MIN = 0.85
 
 SIZES = (8, 16, 32, 64, 128, 256, 512)
 """Multiples of 8: the CPU kernels work on eight rows at a time, and 9 tokens take as long as 16."""
-PROBE_BATCH = SIZES[-1]
+PROBE_BATCH_CPU, PROBE_BATCH_GPU = 128, SIZES[-1]
+"""The largest size that is tried. Without flash attention, memory for it grows with the context: half
+a GiB for 512 tokens of a common model, which a runner on the CPU would need for this moment only."""
 BUDGET_MS = 2000.0
 ENTRIES_MAX = 32
 _REPEATED_BELOW_MS = 160.0

@@ -191,9 +191,10 @@ def _params(config: RunnerConfig, *, context: int, batch: int, threads: int) -> 
         params.n_gpu_layers = config.gpu_layers
     # Fitting layers to the GPU's memory loads the model's head once more: 0.25 s for nothing here.
     params.fit_params = on_gpu
-    if not on_gpu:
+    if not (on_gpu or config.embeds or config.reranks):
         # On a CPU, flash attention with small batches is slower the longer the context is: at
-        # 1,500 tokens 31 tokens/s instead of 47, prompts 72 instead of 92 (2 cores, SmolLM2).
+        # 1,500 tokens 31 tokens/s instead of 47, prompts 72 instead of 92 (2 cores, SmolLM2). What is
+        # embedded is one large batch, where it is faster.
         params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     if config.chat_template:
         params.chat_template = config.chat_template

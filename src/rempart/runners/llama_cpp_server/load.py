@@ -22,6 +22,7 @@ from rempart.runners.llama_cpp_server.engine import (
     Engine,
     EngineLoadError,
     EngineRefused,
+    has_gpu,
     library_version,
 )
 from rempart.runners.llama_cpp_server.load_failure import explain
@@ -110,7 +111,8 @@ class _Loader:
         choice = remembered.get(name)
         if choice is not None:
             return self._engine(choice.tokens), choice
-        engine = self._engine(calibrate.PROBE_BATCH)
+        probe = calibrate.PROBE_BATCH_GPU if has_gpu() else calibrate.PROBE_BATCH_CPU
+        engine = self._engine(max(probe, config.slots))
         self._report("measuring how fast prompts are read")
         choice = self._measured(engine)
         batch = choice.tokens if choice is not None else max(BATCH_UNKNOWN, config.slots)
@@ -124,10 +126,9 @@ class _Loader:
 
     def _measured(self, engine: Engine) -> calibrate.Measured | None:
         slots = self._config.slots
+        tokens_max = min(engine.batch, self._context // slots - 1)
         try:
-            found = calibrate.measure(
-                engine.batch_ms, slots=slots, tokens_max=self._context // slots - 1
-            )
+            found = calibrate.measure(engine.batch_ms, slots=slots, tokens_max=tokens_max)
             return calibrate.choose(found)
         except (EngineRefused, ValueError, KeyError, msgspec.DecodeError):
             return None  # a model that cannot be asked like this (an encoder) is not measured
