@@ -147,7 +147,16 @@ def process(role: str, upstream: str = "") -> Iterator[str]:
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     with listener:
         child = subprocess.Popen(
-            [sys.executable, __file__, "--role", role, "--fd", str(listener.fileno()), "--upstream", upstream],
+            [
+                sys.executable,
+                __file__,
+                "--role",
+                role,
+                "--fd",
+                str(listener.fileno()),
+                "--upstream",
+                upstream,
+            ],
             stdin=subprocess.PIPE,
             pass_fds=[listener.fileno()],
         )
@@ -276,7 +285,9 @@ def main() -> None:
         print(json.dumps(figures))
         return
     print(f"CPU-µs, median of {options.rounds} rounds; {os.cpu_count()} cores\n")
-    print("| | per request | per 1-chunk stream | per chunk | reads per chunk |\n|---|---|---|---|---|")
+    print(
+        "| | per request | per 1-chunk stream | per chunk | reads per chunk |\n|---|---|---|---|---|"
+    )
     for name, row in figures.items():
         print(f"| {name} | " + " | ".join(f"{value:g}" for value in row.values()) + " |")
 
