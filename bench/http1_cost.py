@@ -23,9 +23,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import uvloop
+
 from rempart.net.http1.client import ClientCall, Headers, Pool
 from rempart.net.http1.errors import HttpError
-from rempart.net.http1.server import Refusal, Reply, Request, Server, ServerLimits
+from rempart.net.http1.server import Handler, Reply, Request, Server, ServerLimits
 
 CHUNK = b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"word"}}]}\n\n'
 DOCUMENT = b'{"choices":[{"message":{"role":"assistant","content":"' + b"word " * 40 + b'"}}]}'
@@ -82,6 +83,7 @@ class Relay:
         self._call: ClientCall | None = None
 
     async def run(self, call: ClientCall) -> None:
+        """Returns when the answer has ended, one way or the other."""
         self._call = call
         self._reply.on_paused = call.pause
         self._reply.on_resumed = call.resume
@@ -89,18 +91,22 @@ class Relay:
         await self._done
 
     def on_head(self, status: int, headers: Headers) -> None:
+        """See Receiver."""
         length = [int(value) for name, value in headers if name == b"content-length"]
         kept = [header for header in headers if header[0] not in HOP_BY_HOP]
         self._reply.start(status, kept, length=length[0] if length else None)
 
     def on_data(self, data: bytes) -> None:
+        """See Receiver."""
         self._reply.write(data)
 
     def on_end(self) -> None:
+        """See Receiver."""
         self._reply.end()
         self._finish()
 
     def on_lost(self, error: Exception) -> None:
+        """See Receiver."""
         self._reply.abort()
         self._finish()
 
@@ -114,7 +120,9 @@ class Relay:
             self._done.set_result(None)
 
 
-def pass_through(pool: Pool):  # noqa: ANN201 - a handler
+def pass_through(pool: Pool) -> Handler:
+    """The handler that relays every request through `pool`."""
+
     async def handle(request: Request, reply: Reply) -> None:
         if request.path == "/cpu":
             await answer(request, reply)
@@ -128,6 +136,7 @@ def pass_through(pool: Pool):  # noqa: ANN201 - a handler
 
 
 async def serve(role: str, listener: socket.socket, upstream: str) -> None:
+    """Plays a role until the parent closes our standard input."""
     pool = Pool(upstream) if role == "pass-through" else None
     server = Server(
         pass_through(pool) if pool is not None else answer,
@@ -180,21 +189,26 @@ class Taker:
         self.bytes = 0
 
     def on_head(self, status: int, headers: Headers) -> None:
+        """See Receiver."""
         if status != 200:
             raise AssertionError(status)
 
     def on_data(self, data: bytes) -> None:
+        """See Receiver."""
         self.reads += 1
         self.bytes += len(data)
 
     def on_end(self) -> None:
+        """See Receiver."""
         self.done.set_result(None)
 
     def on_lost(self, error: Exception) -> None:
+        """See Receiver."""
         self.done.set_exception(error)
 
 
 async def ask(pool: Pool, path: bytes) -> Taker:
+    """One request, to its end."""
     taker = Taker()
     await pool.call(b"POST", path, HEADERS, REQUEST, taker)
     await taker.done
@@ -202,6 +216,7 @@ async def ask(pool: Pool, path: bytes) -> Taker:
 
 
 async def cpu_us(pool: Pool) -> int:
+    """CPU-µs that the process under measure has used so far."""
     _, _, body = await pool.fetch(b"GET", b"/cpu", [], b"", 100, 10)
     return int(body)
 
@@ -235,6 +250,7 @@ async def load(pool: Pool, path: bytes, count: int) -> tuple[float, int]:
 
 
 async def measure(address: str) -> Cost:
+    """One round with one target."""
     pool = Pool(address)
     try:
         for _ in range(100):
@@ -255,11 +271,14 @@ async def measure(address: str) -> Cost:
 def run(rounds: int) -> dict[str, dict[str, float]]:
     """Medians over alternating rounds, by target."""
     costs: dict[str, list[Cost]] = {"minimal": [], "pass-through": []}
-    with process("upstream") as upstream, process("minimal") as minimal:
-        with process("pass-through", upstream) as relay:
-            for _ in range(rounds):
-                for name, address in (("minimal", minimal), ("pass-through", relay)):
-                    costs[name].append(uvloop.run(measure(address)))
+    with (
+        process("upstream") as upstream,
+        process("minimal") as minimal,
+        process("pass-through", upstream) as relay,
+    ):
+        for _ in range(rounds):
+            for name, address in (("minimal", minimal), ("pass-through", relay)):
+                costs[name].append(uvloop.run(measure(address)))
     return {
         name: {
             field: round(statistics.median(getattr(cost, field) for cost in taken), 2)
@@ -270,6 +289,7 @@ def run(rounds: int) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
+    """Measures, or plays a role for the process that measures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
