@@ -3,7 +3,7 @@
 python bench/cli_help_cost.py [RUNS]      prints the median of RUNS (default 9) and the bound
 """
 
-import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -14,11 +14,10 @@ BOUND_S = 0.3
 
 def cpu_s(*command: str) -> float:
     """User and system seconds of one run of a command."""
-    before = os.times()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    after = os.times()
-    spent_s = after.children_user - before.children_user
-    return spent_s + after.children_system - before.children_system
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def main() -> int:
