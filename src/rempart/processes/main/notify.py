@@ -11,8 +11,9 @@ class ServiceManager:
     def __init__(self, environment: dict[str, str]) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
         watchdog_us = environment.get("WATCHDOG_USEC", "")
-        same_process = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        self.watchdog_s = int(watchdog_us) / 2e6 if watchdog_us.isdigit() and same_process else None
+        is_for_us = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        wanted_s = int(watchdog_us) / 2e6 if watchdog_us.isdecimal() else 0.0
+        self.watchdog_s = wanted_s if is_for_us and wanted_s > 0 else None
         """Seconds between two signs of life that the manager wants (half its limit); None: it wants none."""
 
     def say(self, state: str) -> None:

@@ -1,13 +1,21 @@
 """The listening sockets, bound once by main and handed down, so that no worker's death closes them."""
 
+import errno
 import os
 import resource
 import socket
+import stat
 from pathlib import Path
 
 BACKLOG = 4096
 UNIX_PATH_BYTES_MAX = 100
 """``sun_path`` has 108 bytes on Linux; some are left for names of our own."""
+_REMEDIES = {
+    errno.EADDRINUSE: "End the program that uses it, or choose another.",
+    errno.EADDRNOTAVAIL: "Choose an address of this machine.",
+    errno.EACCES: "Ports below 1024 need a privilege (CAP_NET_BIND_SERVICE); choose another.",
+    errno.ENOENT: "Make the folder, or choose another.",
+}
 
 
 class BindError(Exception):
@@ -36,10 +44,7 @@ def listen_tcp(host: str, port: int, setting: str) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise BindError(
-            f"{setting}: cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}. "
-            "End the program that uses it, or choose another port."
-        ) from error
+        raise BindError(f"{setting}: {_cannot_listen(f'{host}:{port}', error)}") from error
     listener.setblocking(False)
     return listener
 
@@ -48,7 +53,8 @@ def listen_unix(path: Path, mode: int = 0o600) -> socket.socket:
     """A listening Unix socket of this mode; a socket file left by a dead process is replaced.
 
     Raises:
-        BindError: the path is too long or the folder cannot be written.
+        BindError: the path is too long, is used by a living process or by another kind of file, or
+            its folder cannot be written.
     """
     if len(os.fsencode(path)) > UNIX_PATH_BYTES_MAX:
         raise BindError(
@@ -56,7 +62,7 @@ def listen_unix(path: Path, mode: int = 0o600) -> socket.socket:
         )
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        path.unlink(missing_ok=True)
+        _remove_left_over(path)
         previous = os.umask(0o777 & ~mode)
         try:
             listener.bind(str(path))
@@ -65,9 +71,38 @@ def listen_unix(path: Path, mode: int = 0o600) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise BindError(f"cannot listen on {path}: {os.strerror(error.errno or 0)}.") from error
+        raise BindError(_cannot_listen(str(path), error)) from error
+    except BindError:
+        listener.close()
+        raise
     listener.setblocking(False)
     return listener
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove a socket that nobody listens on, and nothing else."""
+    try:
+        is_socket = stat.S_ISSOCK(path.lstat().st_mode)
+    except FileNotFoundError:
+        return
+    if not is_socket:
+        raise BindError(f"{path} is there and is no socket. Move it away, or choose another path.")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.setblocking(False)
+        try:
+            caller.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except BlockingIOError:
+            pass  # its queue is full: somebody listens
+    raise OSError(errno.EADDRINUSE, "a living process listens on it")
+
+
+def _cannot_listen(where: str, error: OSError) -> str:
+    number = error.errno or 0
+    remedy = _REMEDIES.get(number, "Choose another.")
+    return f"cannot listen on {where}: {os.strerror(number)}. {remedy}"
 
 
 def raise_descriptor_limit() -> int:

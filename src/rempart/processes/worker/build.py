@@ -220,6 +220,7 @@ def _limits(settings: Settings) -> ServerLimits:
         body_bytes_per_s_min=server.body_bytes_per_s_min,
         idle_s=server.idle_s,
         write_stall_s=server.write_stall_s,
+        unread_body_bytes_max=server.body_bytes_max,
         connections_max=server.connections_max,
         connections_per_address_max=server.connections_per_address_max,
     )
