@@ -20,7 +20,9 @@ def main(base_url: str, key: str, model: str) -> None:
         chunk.choices[0].delta.content or ""
         for chunk in client.chat.completions.create(**wanted, stream=True)
     )
-    completion = client.completions.create(model=model, prompt="The capital of France is", max_tokens=4)
+    completion = client.completions.create(
+        model=model, prompt="The capital of France is", max_tokens=4
+    )
     found = {
         "version": openai.__version__,
         "content": whole.choices[0].message.content,

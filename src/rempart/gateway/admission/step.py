@@ -43,7 +43,9 @@ class Admission:
             raise errors.ModelNotFound(model=exchange.call.model)
         if not self._slots.is_accepting:
             raise errors.ShuttingDown
-        if status.slots or not status.replicas:  # main starts what is stopped, and knows why it cannot
+        if (
+            status.slots or not status.replicas
+        ):  # main starts what is stopped, and knows why it cannot
             return _Granted(self._slots, exchange, status)
         return _Unbounded(self, exchange, status)
 

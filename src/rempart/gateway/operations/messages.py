@@ -60,7 +60,9 @@ class Messages(Generation):
         require_own_media(chat)
         for_runner(chat, status)
         if stream and status.kind == "llama_cpp":
-            chat["return_progress"] = True  # its first event has the prompt's tokens, for message_start
+            chat["return_progress"] = (
+                True  # its first event has the prompt's tokens, for message_start
+            )
         return Call(model=status.name, endpoint=ENDPOINT, stream=stream, document=chat, shape=shape)
 
 
