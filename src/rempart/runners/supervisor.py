@@ -276,7 +276,11 @@ class Supervisor:
         if self._is_draining:
             raise ShuttingDown(retry_after_s=1.0)
         owner.handle(event)
-        if await owner.until(_SETTLED) is not Phase.READY:
+        phase = await owner.until(_SETTLED)
+        while (successor := self._owners.get(model, owner)) is not owner:
+            owner = successor  # the configuration was replaced meanwhile
+            phase = await owner.until(_SETTLED)
+        if phase is not Phase.READY:
             reason = owner.reason or "it was unloaded meanwhile"
             raise ModelUnavailable(model=model, reason=reason, retry_after_s=1.0)
 
