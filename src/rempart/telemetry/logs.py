@@ -19,6 +19,18 @@ from rempart.base.clock import Clock, iso_utc
 from rempart.telemetry.console import LINE_BYTES_MAX as CONSOLE_LINE_BYTES_MAX
 from rempart.telemetry.console import Console
 
+REQUEST_FIELDS_SHOWN = (
+    "request_id",
+    "operation",
+    "model",
+    "status",
+    "end_reason",
+    "completion_tokens",
+    "ttft_ms",
+    "duration_ms",
+    "address",
+)
+"""Of a request's line people are shown this much; the file has all of it."""
 LINE_BYTES_MAX = 64 * 1024
 """A longer line is replaced by one that says so: nothing from outside decides how much we write."""
 SHORT_TEXT_CHARACTERS_MAX = 64
@@ -204,10 +216,12 @@ def text_line(document: dict[str, Any]) -> bytes:
     or move the cursor. A traceback follows on lines of its own, set in.
     """
     head = f"{document['at'][11:23]} {document['level']:<7} {document['process']:<9} {document['event']}"
+    is_record = document["event"] == "request" and "duration_ms" in document
+    names = REQUEST_FIELDS_SHOWN if is_record else list(document)[HEAD_FIELDS:]
     fields = {
         name: value
-        for name, value in list(document.items())[HEAD_FIELDS:]
-        if value is not None and value != "" and value != []
+        for name in names
+        if (value := document.get(name)) is not None and value != "" and value != []
     }
     trace = str(fields.pop("traceback", "")).splitlines()
     rest = " ".join(f"{_printable(name)}={_value_text(value)}" for name, value in fields.items())
