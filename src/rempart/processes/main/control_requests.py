@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from rempart.domain.errors import ModelNotFound, RempartError
+from rempart.domain.errors import InternalError, InvalidRequest, ModelNotFound, RempartError
 from rempart.processes.messages import Answer, Ask
 from rempart.runners.supervisor import Supervisor
 
@@ -13,26 +13,23 @@ LINES_MAX = 2000
 
 
 class ControlRequests:
-    """Carries out acts one after the other per request, each in a task of its own group."""
+    """Carries out acts, each in a task of its own group, so that a load does not hold up a look at a log."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._inbox: asyncio.Queue[tuple[Ask, Callable[[Answer], None]]] = asyncio.Queue(
             maxsize=WAITING_MAX
         )
+        self._under_way = 0
 
     def ask(self, ask: Ask, answer: Callable[[Answer], None]) -> None:
         """Take a request; ``answer`` is called once, later."""
-        try:
-            self._inbox.put_nowait((ask, answer))
-        except asyncio.QueueFull:
-            answer(
-                Answer(
-                    number=ask.number,
-                    error_code="overloaded",
-                    reason="too many requests of control are under way",
-                )
-            )
+        if self._under_way >= WAITING_MAX:
+            reason = "too many requests of control are under way"
+            answer(Answer(number=ask.number, error_code="overloaded", reason=reason))
+            return
+        self._under_way += 1
+        self._inbox.put_nowait((ask, answer))
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -46,6 +43,11 @@ class ControlRequests:
             answer(await self._do(ask))
         except RempartError as error:
             answer(Answer(number=ask.number, error_code=error.code, reason=error.message))
+        except Exception as error:  # a bug in one act must not end main
+            reason = f"{type(error).__name__}: {error}"
+            answer(Answer(number=ask.number, error_code=InternalError.code, reason=reason))
+        finally:
+            self._under_way -= 1
 
     async def _do(self, ask: Ask) -> Answer:
         if ask.model not in {status.name for status in self._supervisor.statuses()}:
@@ -60,4 +62,6 @@ class ControlRequests:
                 await self._supervisor.unload(ask.model)
             case "restart":
                 await self._supervisor.restart(ask.model)
+            case _:
+                raise InvalidRequest(reason=f"There is no act {ask.act!r}.")
         return Answer(number=ask.number)

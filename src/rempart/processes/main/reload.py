@@ -26,27 +26,38 @@ async def resolve(serve_file: Path, pids: set[int]) -> tuple[Settings, bytes]:
     Raises:
         ReloadRefused: it has errors, or resolving took too long.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "rempart", "config", "resolve", "--serve-file", str(serve_file),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "rempart", "config", "resolve", "--serve-file", str(serve_file),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+    except OSError as error:
+        raise ReloadRefused(f"the configuration could not be resolved: {error}") from error
     pids.add(process.pid)
     try:
         async with asyncio.timeout(RESOLVE_S_MAX):
             output, errors = await process.communicate()
     except TimeoutError as error:
-        process.kill()
-        await process.wait()
         raise ReloadRefused(
             f"the configuration could not be resolved within {RESOLVE_S_MAX:g} s"
         ) from error
+    finally:
+        if process.returncode is None:  # too slow, or the server stops meanwhile
+            process.kill()
+            await process.wait()
+        pids.discard(process.pid)
     if process.returncode != 0:
         raise ReloadRefused(
             errors.decode(errors="replace").strip() or "the configuration has errors"
         )
-    return msgspec.json.decode(output, type=Settings), output
+    try:
+        return msgspec.json.decode(output, type=Settings), output
+    except msgspec.DecodeError as error:
+        raise ReloadRefused(
+            f"the settings are of another version of Rempart ({error}); restart the server"
+        ) from error
 
 
 def unchangeable_differences(old: Settings, new: Settings) -> list[str]:
