@@ -598,6 +598,8 @@ def test_an_unchanged_model_keeps_its_runner_and_one_that_is_gone_loses_it(tmp_p
 def test_a_changed_model_is_served_by_the_old_runner_until_the_new_one_is_ready(
     tmp_path: Path,
 ) -> None:
+    asked_to_end = tmp_path / "asked"
+
     async def body(bench: Bench) -> None:
         await bench.supervisor.load("m")
         before = await pid_of(bench)
@@ -611,12 +613,12 @@ def test_a_changed_model_is_served_by_the_old_runner_until_the_new_one_is_ready(
         await until_async(lambda: bench.granted(2) is not None, "the new one serves")
         for _ in range(20):
             assert await pid_of(bench) != before
-        assert is_alive(before)
+        assert not asked_to_end.exists()
         bench.supervisor.slot_released(1, 1, cancelled=False)
         await until_async(lambda: not is_alive(before), "the old one has ended")
         assert bench.status().slots_busy == 1
 
-    with_bench(Bench(tmp_path, fake(slots=1)), body)
+    with_bench(Bench(tmp_path, fake("--deaf-but-notes", asked_to_end, slots=1)), body)
 
 
 def test_a_model_that_changes_while_it_is_loaded_is_loaded_as_it_is_now(tmp_path: Path) -> None:
