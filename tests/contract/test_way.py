@@ -214,6 +214,8 @@ def test_a_client_that_goes_away_frees_everything(tmp_path: Path, stream: bool, 
         else:
             assert gateway.upstream.disconnect_count == 1, "the runner was hung up on"
             assert gateway.main.released[0].cancelled
+        if stage == "streaming" and stream:
+            assert record.wasted_tokens == record.completion_tokens > 0
 
     run(body, tmp_path)
 

@@ -18,6 +18,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
         prompt_tokens: None where no model was asked or its count is not known.
         ttft_ms: from received to the first chunk.
         bytes_in, bytes_out: of the bodies.
+        wasted_tokens: completion tokens that nobody got, where the runner does not tell them itself.
         prompt: the request's text, only where the operator asked for it.
         malformed_events: events of the runner's stream that were no chunks and were left out.
     """
@@ -46,6 +47,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     malformed_events: int
     ignored_fields: list[str]
     prompt: str = ""
+    wasted_tokens: int = 0
 
     def fields(self) -> dict[str, Any]:
         """The fields that say something, for a log line."""
@@ -54,7 +56,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
             value = getattr(self, name)
             if value is None or value is False or value in ("", []):
                 continue
-            if name == "malformed_events" and not value:
+            if name in ("malformed_events", "wasted_tokens") and not value:
                 continue
             found[name] = value
         return found

@@ -216,6 +216,7 @@ class Exchange:
         "queue_s",
         "replica",
         "reply",
+        "reports_slots",
         "request",
         "request_id",
         "route",
@@ -249,6 +250,7 @@ class Exchange:
         self.replica: Replica | None = None
         self.failed_replicas: list[str] = []
         self.other_replicas = 0
+        self.reports_slots = False
         self.prompt = ""
         self.is_queued = False
         self.ticket: Ticket | None = None

@@ -12,6 +12,8 @@ from rempart.gateway.exchange import Exchange
 from rempart.telemetry.logs import Level, Log
 from rempart.telemetry.metrics import Metrics
 
+CUT_SHORT = frozenset({499, 503, 504})
+"""Ends that stop a generation under way: the client left, a clock ran out, the server shuts down."""
 FanOut = Callable[[RequestRecord, bool], None]
 
 
@@ -87,6 +89,9 @@ def build(exchange: Exchange) -> RequestRecord:
         malformed_events=shape.malformed_count if shape is not None else 0,
         ignored_fields=exchange.ignored_fields,
         prompt=exchange.prompt,
+        wasted_tokens=(completion_tokens or 0)
+        if status in CUT_SHORT and not exchange.reports_slots
+        else 0,
     )
 
 
@@ -119,6 +124,8 @@ def fan_out_to(metrics: Metrics, log: Log) -> FanOut:
             metrics.tokens.add(record.prompt_tokens, model, "prompt")
         if record.completion_tokens:
             metrics.tokens.add(record.completion_tokens, model, "completion")
+        if record.wasted_tokens:
+            metrics.wasted_tokens.add(record.wasted_tokens, model)
         level = Level.DEBUG if is_quiet else Level.WARNING if record.status >= 500 else Level.INFO
         if log.is_on(level):
             log.write(level, "request", record.fields())

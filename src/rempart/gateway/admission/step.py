@@ -43,6 +43,7 @@ class Admission:
             raise errors.ModelNotFound(model=exchange.call.model)
         if not self._slots.is_accepting:
             raise errors.ShuttingDown
+        exchange.reports_slots = status.abilities.reports_slots
         if (
             status.slots or not status.replicas
         ):  # main starts what is stopped, and knows why it cannot

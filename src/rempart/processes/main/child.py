@@ -58,40 +58,53 @@ class Child:
     async def start(
         self, listeners: Sequence[socket.socket], welcome: "messages.Welcome", now: float
     ) -> None:
-        """Exec the process and give it its welcome."""
+        """Exec the process and give it its welcome.
+
+        Raises:
+            OSError: there is no process: no memory, descriptor or process id was to be had.
+        """
         ours, theirs = socket.socketpair()
-        descriptors = [theirs.fileno(), *(listener.fileno() for listener in listeners)]
-        environment = {
-            name: value for name, value in os.environ.items() if name not in HIDDEN_FROM_CHILDREN
-        }
         try:
-            # A blocking fork and exec of a few milliseconds, once per child: simpler than a thread, and
-            # the parent-death signal would follow a thread's end.
-            self._process = subprocess.Popen(  # noqa: ASYNC220
-                [
-                    sys.executable,
-                    "-P",  # a file of the user's folder must not take the place of a module of ours
-                    "-m",
-                    self.module,
-                    "--parent",
-                    str(os.getpid()),
-                    "--channel",
-                    str(theirs.fileno()),
-                    "--listen",
-                    ",".join(str(listener.fileno()) for listener in listeners),
-                ],
-                pass_fds=descriptors,
-                stdin=subprocess.DEVNULL,
-                env=environment,
-            )
-        finally:
-            theirs.close()
+            with theirs:
+                self._process = self._exec(theirs, listeners)
+            self._pidfd = os.pidfd_open(self._process.pid)
+        except BaseException:
+            ours.close()
+            if self._process is not None:
+                self._process.kill()
+                self._process.wait()
+            raise
         self.pid = self._process.pid
         self.last_sign_s = now
-        self._pidfd = os.pidfd_open(self.pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._exited)
         await self._channel.open(ours)
         self._channel.send(welcome)
+
+    def _exec(
+        self, channel: socket.socket, listeners: Sequence[socket.socket]
+    ) -> "subprocess.Popen[bytes]":
+        environment = {
+            name: value for name, value in os.environ.items() if name not in HIDDEN_FROM_CHILDREN
+        }
+        # A blocking fork and exec of a few milliseconds, once per child: simpler than a thread, and
+        # the parent-death signal would follow a thread's end.
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "-P",  # the folder where the server was started has no say in what is imported
+                "-m",
+                self.module,
+                "--parent",
+                str(os.getpid()),
+                "--channel",
+                str(channel.fileno()),
+                "--listen",
+                ",".join(str(listener.fileno()) for listener in listeners),
+            ],
+            pass_fds=[channel.fileno(), *(listener.fileno() for listener in listeners)],
+            stdin=subprocess.DEVNULL,
+            env=environment,
+        )
 
     def send(self, message: Any) -> None:
         """Send a message; one to a dead child is dropped, its exit is noticed separately."""

@@ -21,6 +21,10 @@ RESPAWN_FIRST_S = 0.1
 RESPAWN_LONGEST_S = 5.0
 STABLE_S = 10.0
 """A child that lived this long is respawned at once; earlier deaths double the pause."""
+START_S_MAX = 60.0
+"""A worker that is not ready after this is replaced: it may hang where it can tell nobody."""
+WORKER_MODULE = "rempart.processes.worker"
+CONTROL_MODULE = "rempart.processes.control"
 
 WelcomeFor = Callable[[str, int], messages.Welcome]
 
@@ -59,6 +63,9 @@ class Children:
         self._on_worker_gone = on_worker_gone
         self._heartbeat_s = heartbeat_s
         self._number = 0
+        self._generation_count = 0
+        self._before = (0, 0)
+        """Generation and wanted workers before the newest generation was started."""
         self._pause_s: dict[str, float] = {}
         self._started_s: dict[int, float] = {}
         self._replacements: asyncio.Queue[tuple[float, str]] = asyncio.Queue(maxsize=256)
@@ -87,11 +94,15 @@ class Children:
 
     async def start_control(self) -> None:
         """Start the control process; one that is alive is ended first by whoever calls."""
-        await self._start("rempart.processes.control", "control", self._control_listeners)
+        await self._start(CONTROL_MODULE, "control", self._control_listeners)
 
     async def start_generation(self, count: int) -> None:
         """Start ``count`` workers of a new generation. The old ones go on until ``drain_older``."""
-        self.generation += 1
+        self._before = (self.generation, self._wanted_workers)
+        self._generation_count += (
+            1  # one that was dropped is not given again: its dead may still be counted
+        )
+        self.generation = self._generation_count
         self._wanted_workers = count
         for _ in range(count):
             await self._start_worker()
@@ -130,7 +141,10 @@ class Children:
         for child in self.workers(self.generation):
             child.is_draining = True
             child.signal(signal.SIGKILL)
-        self.generation -= 1
+        self.generation, self._wanted_workers = self._before
+        # Who died while the newest one was to take over has not been replaced.
+        for _ in range(self._wanted_workers - len(self.workers(self.generation))):
+            self._plan("worker", 0.0)
 
     def restart_control(self) -> None:
         """End control; its death brings a new one, with the newest settings."""
@@ -164,33 +178,33 @@ class Children:
     async def run(self) -> None:
         """Replace what died, and kill what fell silent, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._replace())
-            tasks.create_task(self._watch())
+            tasks.create_task(self._watch(), name="silent workers")
+            while True:
+                due_s, role = await self._replacements.get()
+                # Each by itself: control's long pause must not keep a worker from coming back.
+                tasks.create_task(self._replace(due_s, role), name=f"replace {role}")
 
-    async def _replace(self) -> None:
-        while True:
-            due_s, role = await self._replacements.get()
-            await asyncio.sleep(max(0.0, due_s - self._clock.now()))
-            if self.is_stopping:
-                continue
-            if role == "control":
-                await self.start_control()
-            elif len(self.workers(self.generation)) < self._wanted_workers:
-                await self._start_worker()
+    async def _replace(self, due_s: float, role: str) -> None:
+        await asyncio.sleep(max(0.0, due_s - self._clock.now()))
+        if self.is_stopping:
+            return
+        if role == "control":
+            await self.start_control()
+        elif len(self.workers(self.generation)) < self._wanted_workers:
+            await self._start_worker()
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self._heartbeat_s / 4)
             now = self._clock.now()
             for child in self.workers():
-                if child.is_ready and now - child.last_sign_s > self._heartbeat_s:
-                    self._log.error(
-                        "worker_silent", name=child.name, silent_s=round(now - child.last_sign_s, 1)
-                    )
+                silent_s = now - child.last_sign_s
+                if silent_s > (self._heartbeat_s if child.is_ready else START_S_MAX):
+                    self._log.error("worker_silent", name=child.name, silent_s=round(silent_s, 1))
                     child.signal(signal.SIGKILL)
 
     async def _start_worker(self) -> None:
-        await self._start("rempart.processes.worker", "", self._data_listeners)
+        await self._start(WORKER_MODULE, "", self._data_listeners)
 
     async def _start(self, module: str, name: str, listeners: list[socket.socket]) -> None:
         self._number += 1
@@ -204,8 +218,16 @@ class Children:
             on_exit=self._exited,
         )
         self.alive[number] = child
-        self._started_s[number] = self._clock.now()
-        await child.start(listeners, self._welcome(child.name, self.generation), self._clock.now())
+        now = self._started_s[number] = self._clock.now()
+        try:
+            await child.start(listeners, self._welcome(child.name, self.generation), now)
+        except OSError as error:
+            self._log.error("process_not_started", name=child.name, reason=str(error))
+            del self.alive[number], self._started_s[number]
+            self._plan_after_death(child, 0.0)
+            return
+        if self.is_stopping:  # it came too late to be told
+            child.signal(signal.SIGKILL)
 
     def _heard(self, child: Child, message: Any) -> None:
         child.last_sign_s = self._clock.now()
@@ -224,29 +246,43 @@ class Children:
     def _exited(self, child: Child, status: int) -> None:
         del self.alive[child.number]
         lived_s = self._clock.now() - self._started_s.pop(child.number)
-        role = "control" if child.name == "control" else "worker"
-        if role == "worker":
+        if child.name != "control":
             self._on_worker_gone(child.number)
-            cells.fold(self._metrics_dir, child.name, leave_out=GAUGES)
+            self._fold(child.name)
         self._changed.set()
         if self.is_stopping or child.is_draining:
             self._log.info("process_ended", name=child.name, status=status)
-            return
-        if child.is_asked_to_go:
+        elif child.is_asked_to_go:
             self._log.info("process_ended", name=child.name, status=status)
-            self._replacements.put_nowait((self._clock.now(), role))
-            return
-        pause_s = (
-            0.0
-            if lived_s > STABLE_S
-            else min(RESPAWN_LONGEST_S, 2 * self._pause_s.get(role, RESPAWN_FIRST_S / 2))
-        )
+            self._plan(_role(child), 0.0)
+        else:
+            pause_s = self._plan_after_death(child, lived_s)
+            self._metrics.worker_restarts.add(1, _role(child))
+            self._log.error("process_died", name=child.name, status=status, replaced_in_s=pause_s)
+
+    def _fold(self, name: str) -> None:
+        try:
+            cells.fold(self._metrics_dir, name, leave_out=GAUGES)
+        except OSError as error:  # its files stay where they are, and count
+            self._log.error("counts_not_folded", name=name, reason=str(error))
+
+    def _plan_after_death(self, child: Child, lived_s: float) -> float:
+        """Have it replaced after a pause, which is given."""
+        role = _role(child)
+        pause_s = 0.0
+        if lived_s <= STABLE_S:
+            before_s = self._pause_s.get(role, 0.0)
+            pause_s = min(RESPAWN_LONGEST_S, max(RESPAWN_FIRST_S, 2 * before_s))
         self._pause_s[role] = pause_s
-        self._metrics.worker_restarts.add(1, role)
-        self._log.error("process_died", name=child.name, status=status, replaced_in_s=pause_s)
+        self._plan(role, pause_s)
+        return pause_s
+
+    def _plan(self, role: str, pause_s: float) -> None:
         try:
             self._replacements.put_nowait((self._clock.now() + pause_s, role))
-        except (
-            asyncio.QueueFull
-        ):  # cannot be: each replacement comes from one death of few children
-            self._log.error("process_not_replaced", name=child.name)
+        except asyncio.QueueFull:  # cannot be: each comes from one death of few children
+            self._log.error("process_not_replaced", role=role)
+
+
+def _role(child: Child) -> str:
+    return "control" if child.name == "control" else "worker"
