@@ -69,6 +69,7 @@ def test_a_hang_up_while_the_prompt_is_read_frees_the_slot(
     assert end.prompt_tokens == slot["prompt_tokens"] > 1000
 
 
+@pytest.mark.requirement("timeout-cancels")
 def test_a_client_that_does_not_stream_stops_it_too(runner: DemoRunner) -> None:
     with runner.stream(COMPLETIONS, generates(stream=False), grant="whole"):
         runner.wait_event(is_slots(1))
