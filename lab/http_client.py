@@ -55,6 +55,7 @@ class Connection:
         body: Any = None,
         headers: dict[str, str] | None = None,
     ) -> None:
+        self.is_head = method == "HEAD"
         data = (
             body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         )

@@ -295,7 +295,7 @@ def test_a_second_server_on_the_same_folder_or_port_says_what_to_do(tmp_path: Pa
         same_port = try_with("--port", str(server.port), "--control-port", "0", "--data-dir", other)
         assert same_port.returncode == 1
         assert f":{server.port}" in same_port.stderr
-        assert "another port" in same_port.stderr
+        assert "choose another" in same_port.stderr
 
 
 @pytest.mark.requirement(
@@ -311,7 +311,7 @@ def test_figures_are_for_all_workers_together(tmp_path: Path) -> None:
     with served(tmp_path, arguments=("--workers", "2")) as (server, _):
         until(lambda: len(server.worker_pids) == 2, 20, "two workers")
 
-        async def scenario() -> None:
+        async def round_of_40() -> None:
             wanted = [
                 request(
                     server.port,
@@ -324,10 +324,18 @@ def test_figures_are_for_all_workers_together(tmp_path: Path) -> None:
             ]
             assert {answer.status for answer in await asyncio.gather(*wanted)} == {200}
 
-        asyncio.run(scenario())
-        until(lambda: server.health()["api"]["total_requests"] == 40, 5, "all counted")
-        writers = {line["process"] for line in server.log() if line["event"] == "request"}
+        # Which worker takes a connection is the kernel's choice, and a busy machine's mood.
+        sent, writers = 0, set()
+        while len(writers) < 2 and sent < 1000:
+            asyncio.run(round_of_40())
+            sent += 40
+            writers = {line["process"] for line in server.log() if line["event"] == "request"}
         assert len(writers) == 2, "both workers accepted"
+        until(
+            lambda: server.health()["api"]["total_requests"] == sent,
+            5,
+            "all of both are counted",
+        )
 
 
 @pytest.mark.requirement(

@@ -97,7 +97,7 @@ def test_a_killed_runner_is_a_named_error_and_comes_back(demo_model: Path, tmp_p
         assert len(exits) == 2
         assert all("SIGKILL" in line["reason"] for line in exits)
         assert server.metric("rempart_runner_restarts_total") == 2
-        assert server.health()["models"][0]["slots"]["busy"] == 0
+        until(lambda: server.health()["models"][0]["slots"]["busy"] == 0, 5, "no slot stays taken")
 
 
 def test_a_runner_that_keeps_dying_is_given_up_with_its_reason(tmp_path: Path) -> None:
