@@ -81,8 +81,12 @@ class Deadline:
     ) -> None:
         if self._handle is not None:
             self._handle.cancel()
+            self._handle = None
         task, self._task = self._task, None
         self._exchange.reply.on_gone = None
+        # Nothing can be tripped any more; without this an exchange would be a cycle, freed only by
+        # the garbage collector, whose full runs hold up every stream of the worker.
+        self._exchange.deadline = None
         if self._tripped is None or task is None:
             return
         is_ours = task.uncancel() <= self._cancelling

@@ -41,7 +41,11 @@ class ErrorAnswers:
             return False
         self._answer(translate(error, self._exchange, self._on_bug))
         # A cancellation from outside (the worker ends at once) goes on; all else ends here.
-        return not isinstance(error, asyncio.CancelledError)
+        if isinstance(error, asyncio.CancelledError):
+            return False
+        # Its traceback holds the frames that hold it: a cycle for each request that is refused.
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        return True
 
     def _answer(self, error: RempartError) -> None:
         exchange = self._exchange

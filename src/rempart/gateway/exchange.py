@@ -280,6 +280,11 @@ class Exchange:
         if self.first_chunk_s is None:
             self.first_chunk_s = now
 
+    def forget_document(self) -> None:
+        """Bytes go out, so that the call is never sent again; a stream may last for minutes."""
+        if self.call is not None:
+            self.call.document = None
+
     def start_stream(self, content_type: bytes = STREAM_TYPE) -> None:
         """Begin a streamed answer; its head goes out with the first bytes."""
         self.reply.start(200, [(b"content-type", content_type), *self.common_headers()])

@@ -142,6 +142,7 @@ class EventReceiver(_Base):
             reply = exchange.reply
             if not reply.is_started:
                 exchange.start_stream(self._shape.content_type)
+                exchange.forget_document()
             reply.write(out)
             exchange.last_write_s = exchange.last_chunk_s
         if self._shape.error is not None:

@@ -1,11 +1,17 @@
 """A request under way, as its sender holds it."""
 
+from typing import cast
+
 from rempart.net.http1.client_protocol import ClientConnection, Receiver
 from rempart.net.http1.head import Headers
 
 
 class ClientCall:
-    """One request under way. Its receiver is called until ``on_end``, ``on_lost`` or ``cancel``."""
+    """One request under way. Its receiver is called until ``on_end``, ``on_lost`` or ``cancel``.
+
+    It lets go of the request's bytes as soon as they cannot be needed again, since an answer may be
+    under way for minutes, and of the receiver at the end, so that the two are no cycle.
+    """
 
     __slots__ = (
         "_connection",
@@ -25,7 +31,7 @@ class ClientCall:
         self.body = body
         self.is_head_request = is_head_request
         self.may_resend = False
-        self._receiver = receiver
+        self._receiver: Receiver | None = receiver
         self._connection: ClientConnection | None = None
         self.is_paused = False
         self._is_over = False
@@ -46,10 +52,8 @@ class ClientCall:
 
     def cancel(self) -> None:
         """Closes the connection: the server behind sees a hang-up; the receiver hears nothing more."""
-        if self._is_over:
-            return
-        self._is_over = True
-        connection, self._connection = self._connection, None
+        connection = self._connection
+        self._end()
         if connection is not None:
             connection.close()
 
@@ -71,28 +75,37 @@ class ClientCall:
             self.request,
             self.body,
             self,
-            self._receiver.on_data,
+            cast(Receiver, self._receiver).on_data,
             is_head_request=self.is_head_request,
             now=now,
         )
+        if not may_resend:
+            self.request = self.body = b""
 
     def on_head(self, status: int, headers: Headers) -> None:
         """See ``Receiver``."""
-        self._receiver.on_head(status, headers)
+        self.request = self.body = b""
+        cast(Receiver, self._receiver).on_head(status, headers)
 
     def on_data(self, data: bytes) -> None:
         """See ``Receiver``."""
-        self._receiver.on_data(data)
+        cast(Receiver, self._receiver).on_data(data)
 
     def on_end(self) -> None:
         """See ``Receiver``."""
-        self._is_over = True
-        self._connection = None
-        self._receiver.on_end()
+        receiver = self._end()
+        if receiver is not None:
+            receiver.on_end()
 
     def on_lost(self, error: Exception) -> None:
         """See ``Receiver``."""
-        if not self._is_over:
-            self._is_over = True
-            self._connection = None
-            self._receiver.on_lost(error)
+        receiver = self._end()
+        if receiver is not None:
+            receiver.on_lost(error)
+
+    def _end(self) -> Receiver | None:
+        """The receiver that is to have its last call; None when it had it, or the call was cancelled."""
+        self._is_over = True
+        self._connection = None
+        receiver, self._receiver = self._receiver, None
+        return receiver

@@ -301,6 +301,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _end(self) -> None:
         receiver, self._receiver = self._receiver, None
+        self._on_data = _ignore  # an idle connection must not keep its last receiver alive
         # An answer that came before the request was sent whole leaves the rest of it in the way.
         is_sent = not self.transport.get_write_buffer_size()
         if self._keeps_alive and is_sent and not self._is_closing and self._error is None:
