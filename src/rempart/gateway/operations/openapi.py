@@ -3,16 +3,9 @@
 from dataclasses import dataclass
 
 from rempart.gateway.exchange import Answer, Exchange
+from rempart.wire.docs_page import DOCS_HEADERS
 
-CONTENT_POLICY = (
-    b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
-    b"frame-ancestors 'none'"
-)
-PAGE_HEADERS = [
-    (b"content-security-policy", CONTENT_POLICY),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-]
+PAGE_HEADERS = [(name.lower().encode(), value.encode()) for name, value in DOCS_HEADERS.items()]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -257,6 +257,8 @@ class Main:
         self._is_announced = True
         self._manager.say(f"READY=1\nMAINPID={os.getpid()}\nSTATUS=serving")
         self._log.info("ready", seconds=round(self._clock.now() - self._started_at_s, 2))
+        if self._settings.logs.console == "json":
+            return  # its reader is a program; the key stands in its file
         names = [model.name for model in self._settings.models]
         for line in banner.ready_lines(
             sockets.address_text(self._data_listeners[0]),

@@ -89,11 +89,15 @@ def openapi_document(
         ("/health", "State of server, models and machine", "Health"),
     ):
         answers = {"200": _content("It is", ref(shape)), "503": _content("It is not", ref(shape))}
-        paths[path] = {"get": _operation(summary, answers, public=True)}
+        paths[path] = {"get": _operation(summary, answers, public=True, tags=["Server"])}
     page = {"200": _content("The page", TEXT, "text/html")}
-    paths["/docs"] = {"get": _operation("This description, for people", page, public=True)}
+    paths["/docs"] = {
+        "get": _operation("This description, for people", page, public=True, tags=["Server"])
+    }
     described = {"200": _content("The document", {"type": "object"})}
-    paths["/openapi.json"] = {"get": _operation("This description", described, public=True)}
+    paths["/openapi.json"] = {
+        "get": _operation("This description", described, public=True, tags=["Server"])
+    }
     for path, methods in custom:
         found = paths.setdefault(path, {})
         for method in methods:
@@ -101,7 +105,9 @@ def openapi_document(
                 "200": {"description": "What the runner answers"},
                 "default": _error("ErrorAnswer", "An error"),
             }
-            found[method.lower()] = _operation("A route of this server's own", answer)
+            found[method.lower()] = _operation(
+                "A route of this server's own", answer, tags=["Own routes"]
+            )
     return {
         "openapi": "3.1.0",
         "info": {
@@ -146,7 +152,8 @@ def _errors(shape: str) -> dict[str, Any]:
 
 
 def _reading(summary: str, schema: Schema, media: str = JSON) -> dict[str, Any]:
-    return _operation(summary, {"200": _content(summary, schema, media), **_errors("ErrorAnswer")})
+    responses = {"200": _content(summary, schema, media), **_errors("ErrorAnswer")}
+    return _operation(summary, responses, tags=["Server" if media != JSON else "Models"])
 
 
 def _inference(path: str, summary: str, body: str, answer: str, *, streams: bool) -> dict[str, Any]:
@@ -161,6 +168,7 @@ def _inference(path: str, summary: str, body: str, answer: str, *, streams: bool
     return _operation(
         summary,
         responses,
+        tags=["Inference"],
         requestBody={"required": True, "content": {JSON: {"schema": ref(body)}}},
         parameters=[REQUEST_TIMEOUT],
     )
