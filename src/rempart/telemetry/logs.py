@@ -216,17 +216,27 @@ def text_line(document: dict[str, Any]) -> bytes:
     or move the cursor. A traceback follows on lines of its own, set in.
     """
     head = f"{document['at'][11:23]} {document['level']:<7} {document['process']:<9} {document['event']}"
-    is_record = document["event"] == "request" and "duration_ms" in document
-    names = REQUEST_FIELDS_SHOWN if is_record else list(document)[HEAD_FIELDS:]
+    if document["event"] == "request" and "duration_ms" in document:
+        return f"{head}  {_request_text(document)}\n".encode("utf-8", "backslashreplace")
     fields = {
         name: value
-        for name in names
-        if (value := document.get(name)) is not None and value != "" and value != []
+        for name, value in list(document.items())[HEAD_FIELDS:]
+        if value is not None and value != "" and value != []
     }
     trace = str(fields.pop("traceback", "")).splitlines()
     rest = " ".join(f"{_printable(name)}={_value_text(value)}" for name, value in fields.items())
     lines = [f"{head}  {rest}".rstrip(), *(f"    {_printable(line)}" for line in trace)]
     return ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
+
+
+def _request_text(document: dict[str, Any]) -> str:
+    """What people are shown of a request: once per request, so that it must cost little."""
+    parts = []
+    for name in REQUEST_FIELDS_SHOWN:
+        value = document.get(name)
+        if value is not None and value != "":
+            parts.append(f"{name}={_value_text(value) if isinstance(value, str) else value}")
+    return " ".join(parts)
 
 
 def _value_text(value: Any) -> str:
