@@ -68,9 +68,9 @@ class Deadline:
         assert self._task is not None  # noqa: S101 - entered in a coroutine
         self._cancelling = self._task.cancelling()
         self._exchange.deadline = self
-        self._exchange.reply.on_gone = self._leave
-        if self._exchange.reply.is_gone:  # it left before its task first ran
-            self.trip(ClientClosed())
+        self._exchange.reply.on_gone = (
+            self._leave
+        )  # called soon if it left before this task first ran
         self._arm()
 
     async def __aexit__(
@@ -136,9 +136,14 @@ class Deadline:
 
     def _arm(self) -> None:
         due_s, _, _ = self._next_due()
-        if self._stream:
-            # The silence clock starts with the first chunk, which sets no timer: look in time for it.
-            due_s = min(due_s, self._exchange.clock.now() + self._silence_s)
+        # What starts these clocks, a wait and a first chunk, sets no timer: look in time for them.
+        if self._call_began_s is not None:
+            now = self._exchange.clock.now()
+            queue_until_s = self._exchange.started_s + self._queue_s
+            if now < queue_until_s:
+                due_s = min(due_s, queue_until_s)
+            if self._stream:
+                due_s = min(due_s, now + self._silence_s)
         self._handle = self._loop.call_at(due_s, self._fire)
 
     def _next_due(self) -> tuple[float, str, float]:
