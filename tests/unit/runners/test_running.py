@@ -95,7 +95,7 @@ def test_what_the_runner_says_is_put_over_what_was_known(tmp_path: Path) -> None
 def test_of_those_that_start_alone_one_starts_at_a_time(tmp_path: Path) -> None:
     async def run() -> None:
         gate = asyncio.Lock()
-        first = Start(tmp_path, "--loading-s", "0.5", gate=gate, starts_alone=True)
+        first = Start(tmp_path, "--loading-s", "2", gate=gate, starts_alone=True)
         second = Start(tmp_path, gate=gate, starts_alone=True)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(first.run())
