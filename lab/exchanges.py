@@ -22,6 +22,8 @@ class Wire:
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
+        self.times_s: list[float] = []
+        """The loop's time at each write."""
         self.is_over = False
         self.is_aborted = False
 
@@ -47,6 +49,10 @@ class Wire:
                 found.append(rest[:length])
             rest = rest[length + 2 :]
         return found
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+        self.times_s.append(asyncio.get_running_loop().time())
 
     # What the reply asks of its connection, and the body of its own.
 
@@ -112,7 +118,7 @@ def exchange_of(
     wire = Wire()
     reply = Reply(
         wire,
-        wire.writes.append,
+        wire.write,
         loop,
         is_head_request=method == "HEAD",
         is_1_0=False,
