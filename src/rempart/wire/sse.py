@@ -94,7 +94,7 @@ def iter_data(events: bytes) -> Iterator[bytes]:
     Comments, other fields and events without data give nothing; an event without its blank line
     is left out, as the standard has it.
     """
-    if events.startswith(b"data: ") and events.endswith(b"\n\n") and b"\r" not in events:
+    if events.startswith(b"data: ") and events.endswith(b"\n\n") and events.find(b"\r") < 0:
         if events.find(b"\n") == len(events) - 2:
             return iter((events[6:-2],))
         payloads: list[bytes] = []

@@ -23,7 +23,8 @@ DONE_EVENT = b"data: [DONE]\n\n"
 _decode = msgspec.json.Decoder().decode
 # What must be looked into: an end, usage, progress, an error, the end mark. Inside a JSON string each
 # of these would have its quotation marks escaped, so that text of the model never matches. Plain
-# searches: nine of them over an event cost a quarter of one regular expression with alternatives.
+# searches cost two thirds of one regular expression with alternatives; with find(), since `sign in events`
+# first takes the sign for a number, raises and swallows an exception, and so takes twice as long.
 _CONCERNS_US = (
     b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"usage": {', b'"prompt_progress"', b'"timings"',
     b'"error":', b"[DONE]",
@@ -180,9 +181,10 @@ class PassedStream(Observer):
         self._wants_progress = wants_progress
 
     def feed(self, events: bytes) -> bytes:
-        """See ``Shape``. Usually one byte search, and the same bytes back."""
+        """See ``Shape``. Usually a few byte searches, and the same bytes back."""
+        find = events.find
         for sign in _CONCERNS_US:
-            if sign in events:
+            if find(sign) >= 0:
                 break
         else:
             # Counting events is only an estimate of tokens, for streams that never tell their usage.

@@ -28,7 +28,7 @@ def header_lines(headers: Headers) -> bytes:
     """
     lines = b"".join([b"%b: %b\r\n" % header for header in headers])
     count = len(headers)
-    if lines.count(b"\n") != count or lines.count(b"\r") != count or b"\0" in lines:
+    if lines.count(b"\n") != count or lines.count(b"\r") != count or lines.count(b"\0"):
         raise ValueError("a header has a CR, LF or NUL in it")
     for name, _ in headers:
         if name in OWN_HEADERS:

@@ -161,7 +161,7 @@ class Pool:
     def _build_head(self, method: bytes, path: bytes, headers: Headers, size: int) -> bytes:
         lines = b"".join([b"%b: %b\r\n" % header for header in headers])
         count = len(headers)
-        if lines.count(b"\n") != count or lines.count(b"\r") != count or b"\0" in lines:
+        if lines.count(b"\n") != count or lines.count(b"\r") != count or lines.count(b"\0"):
             raise ValueError("a header has a CR, LF or NUL in it")
         for name, _ in headers:
             if name in _OWN_HEADERS:
