@@ -5,7 +5,6 @@ in the protocol's own form. What is not one of our errors is a bug: the client g
 the log the traceback.
 """
 
-import asyncio
 import traceback
 from collections.abc import Callable
 from types import TracebackType
@@ -40,8 +39,8 @@ class ErrorAnswers:
         if error is None:
             return False
         self._answer(translate(error, self._exchange, self._on_bug))
-        # A cancellation from outside (the worker ends at once) goes on; all else ends here.
-        if isinstance(error, asyncio.CancelledError):
+        # A cancellation from outside goes on, as does all that ends the process; all else ends here.
+        if not isinstance(error, Exception):
             return False
         # Its traceback holds the frames that hold it: a cycle for each request that is refused.
         error.__traceback__ = error.__cause__ = error.__context__ = None
@@ -73,7 +72,7 @@ def translate(error: BaseException, exchange: Exchange, on_bug: OnBug) -> Rempar
         return error.error
     if isinstance(error, PeerClosed):
         return ClientClosed()
-    if isinstance(error, asyncio.CancelledError):
+    if not isinstance(error, Exception):  # a cancellation from outside: the worker ends at once
         return ShuttingDown()
     on_bug(exchange, "".join(traceback.format_exception(error)))
     return InternalError()

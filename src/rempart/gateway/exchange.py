@@ -211,6 +211,7 @@ class Exchange:
         "model_label",
         "operation",
         "other_replicas",
+        "passed_status",
         "principal",
         "prompt",
         "queue_s",
@@ -250,6 +251,8 @@ class Exchange:
         self.replica: Replica | None = None
         self.failed_replicas: list[str] = []
         self.other_replicas = 0
+        self.passed_status = 200
+        """Of an answer whose bytes go through as they come."""
         self.reports_slots = False
         self.prompt = ""
         self.is_queued = False

@@ -37,8 +37,10 @@ class Recorded:
     ) -> None:
         exchange = self._exchange
         operation = exchange.operation
-        self._fan_out(build(exchange), operation is not None and operation.is_quiet)
-        exchange.finish()
+        try:
+            self._fan_out(build(exchange), operation is not None and operation.is_quiet)
+        finally:  # a record that cannot be written must not cost the client its answer
+            exchange.finish()
 
 
 def build(exchange: Exchange) -> RequestRecord:
@@ -57,11 +59,16 @@ def build(exchange: Exchange) -> RequestRecord:
         if exchange.answer is not None and not isinstance(error, ClientClosed):
             status = exchange.answer.status
     else:
-        status, code = (exchange.answer.status if exchange.answer is not None else 200), ""
+        status, code = (
+            (exchange.answer.status if exchange.answer is not None else exchange.passed_status),
+            "",
+        )
     completion_tokens = shape.completion_tokens if shape is not None else None
     if completion_tokens is None and shape is not None:
         completion_tokens = shape.chunk_count
     waiting = len(exchange.answer.body) if exchange.answer is not None else len(exchange.last_bytes)
+    if reply.is_gone:
+        waiting = 0
     return RequestRecord(
         id=exchange.id,
         request_id=exchange.request_id,

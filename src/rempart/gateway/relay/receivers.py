@@ -192,6 +192,7 @@ class PassthroughReceiver(_Base):
         if status >= 400:
             self._error_body = bytearray()
             return
+        self.exchange.passed_status = status
         passed = [(name, value) for name, value in headers if name in PASSED_HEADERS]
         self.exchange.reply.start(status, [*passed, *self.exchange.common_headers()])
 
