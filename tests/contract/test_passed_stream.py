@@ -77,6 +77,16 @@ def test_an_error_is_seen_behind_any_plain_chunks(texts: list[str]) -> None:
     assert stream.error is not None
 
 
+def test_what_comes_between_two_plain_chunks_in_one_read_is_seen() -> None:
+    stream = PassedStream(is_runner=True, wants_usage=False)
+    plain = chunk(" a", 1, spaced=False, behind=False)
+    assert stream.feed(plain) == plain
+    progress = event({"choices": [], "prompt_progress": {"processed": 1}})
+    assert stream.feed(plain + progress + plain) == plain + plain
+    stream.feed(plain + event({"error": {"message": "out of memory"}}) + plain)
+    assert stream.error is not None
+
+
 def test_chunks_are_counted_one_by_one() -> None:
     stream = PassedStream(is_runner=True, wants_usage=False)
     for text in (" a", " b", ' "c"', " d", " e"):
