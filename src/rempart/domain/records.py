@@ -52,11 +52,11 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     def fields(self) -> dict[str, Any]:
         """The fields that say something, for a log line."""
         found = {}
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            if value is None or value is False or value in ("", []):
-                continue
-            if name in ("malformed_events", "wasted_tokens") and not value:
-                continue
-            found[name] = value
+        for name, value in zip(self.__struct_fields__, msgspec.structs.astuple(self), strict=True):
+            # A zero says something (no tokens, no wait) but for what is counted only when it goes wrong.
+            if value or (value == 0 and value is not False and name not in _ZERO_SAYS_NOTHING):
+                found[name] = value
         return found
+
+
+_ZERO_SAYS_NOTHING = frozenset({"malformed_events", "wasted_tokens"})

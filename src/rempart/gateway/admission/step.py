@@ -65,12 +65,19 @@ class _Unbounded:
         failed = self._exchange.failed_replicas
         replicas = self._status.replicas
         # Where all have failed once, the fault may have been a moment's: better again than not at all.
-        open_replicas = [replica for replica in replicas if replica.id not in failed] or replicas
-        replica = min(open_replicas, key=lambda one: outstanding.get(one.id, 0))
+        open_replicas = replicas
+        if failed:
+            open_replicas = [one for one in replicas if one.id not in failed] or replicas
+        replica = open_replicas[0]
+        if len(open_replicas) > 1:
+            replica = min(open_replicas, key=lambda one: outstanding.get(one.id, 0))
         outstanding[replica.id] = outstanding.get(replica.id, 0) + 1
         self._replica = replica
         self._exchange.replica = replica
-        self._exchange.other_replicas = max(0, sum(one.id not in failed for one in replicas) - 1)
+        self._exchange.other_replicas = 0
+        if len(replicas) > 1:
+            untried = sum(one.id not in failed for one in replicas)
+            self._exchange.other_replicas = max(0, untried - 1)
         self._exchange.queue_s = self._exchange.queue_s or 0.0
         return replica
 
