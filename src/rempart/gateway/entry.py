@@ -8,7 +8,7 @@ from rempart.domain import errors
 from rempart.domain.errors import RempartError
 from rempart.gateway.error_answers import error_answer
 from rempart.gateway.exchange import Exchange
-from rempart.gateway.path import Way
+from rempart.gateway.path import OUTSIDE, Way
 from rempart.net.http1.messages import Headers, Request
 from rempart.net.http1.server import Refusal, Reply
 from rempart.telemetry.logs import Log
@@ -54,7 +54,7 @@ class Entry:
         if path == self._base_path or path.startswith(self._base_path + "/"):
             request.path = path[len(self._base_path) :] or "/"
         else:
-            request.path = "/\0" + path  # no route has it: answered like any unknown path
+            request.path = OUTSIDE + path  # no route has it: answered like any unknown path
 
     def refusal_answer(self, refusal: Refusal) -> tuple[Headers, bytes]:
         """The answer to what the HTTP layer refuses."""

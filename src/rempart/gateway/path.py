@@ -22,6 +22,8 @@ from rempart.gateway.relay.step import Relay
 from rempart.gateway.request_id import identify
 
 PROMPT_CHARACTERS_MAX = 16384
+OUTSIDE = "/\0"
+"""Before the path of a request that does not lie below the configured prefix."""
 
 
 def prompt_text(call: Call) -> str:
@@ -116,10 +118,11 @@ class Way:
         request = exchange.request
         if exchange.operation is None:
             allowed = self._routes.allowed(request.path)
+            path = request.path.removeprefix(OUTSIDE)[:256]
             if not allowed:
-                raise NotFound(path=request.path[:256])
+                raise NotFound(path=path)
             raise MethodNotAllowed(
-                path=request.path[:256], method=request.method[:32], allowed=", ".join(allowed)
+                path=path, method=request.method[:32], allowed=", ".join(allowed)
             )
         if not exchange.operation.is_quiet and not self._is_accepting():
             raise ShuttingDown(retry_after_s=1.0)
