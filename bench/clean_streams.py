@@ -34,13 +34,13 @@ CHUNKS = 64
 SHAPE = f"{CHUNKS}x20ms"
 PAUSE_S_MAX = 10 * PACE_S
 LENGTH_S = (CHUNKS - 1) * PACE_S
-GENERATIONS = 2
-"""Streams that each connection has, one after the other."""
-FIRST_TRIED = 32
+STREAM_S_MAX = LENGTH_S + PAUSE_S_MAX + 1.0
+"""A stream that takes longer is given up; it is not clean by then, but may wait for its head a while."""
+FIRST_TRIED = 64
 MOST_TRIED = 4096
-ENOUGH_SHARE = 0.06
-"""The search ends when it knows the number to this share of it."""
 CALM_S = 0.3
+CALM_AFTER_S = 1.0
+"""After streams that were broken off in the middle."""
 
 OPEN_SHAPE = "60x1000ms"
 OPEN_AT_A_TIME = 50
@@ -48,9 +48,28 @@ OPEN_S_MAX = 60.0
 WARM_UP = 200
 """Short streams before anything is measured: what a target makes once is no stream's."""
 SETTLE_S = 2.0
-OPEN_COUNTS = (1000, 5000)
-QUICK_OPEN_COUNTS = (1000,)
 DESCRIPTORS_SPARE = 256
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work.
+
+    Args:
+        generations: streams that each connection has, one after the other.
+        enough_share: the search ends when it knows the number to this share of it.
+        chances: a number is only given up when so many trials in a row were not clean, since one
+            hiccup of the machine is none of the target's.
+        open_counts: streams held open when memory is looked at.
+    """
+
+    generations: int = 2
+    enough_share: float = 0.06
+    chances: int = 2
+    open_counts: tuple[int, ...] = (1000, 5000)
+
+
+QUICK = Effort(generations=1, enough_share=0.12, chances=1, open_counts=(1000,))
 
 
 @dataclass(frozen=True)
@@ -79,29 +98,43 @@ def judge(streams: int, samples: Sequence[Sample]) -> Trial:
     return Trial(streams, reason, pause_s * 1000)
 
 
-async def attempt(target: Target, streams: int) -> Trial:
-    """Hold so many streams open and judge them."""
+class NotClean(Exception):
+    """One stream was not: the trial is decided."""
+
+
+async def attempt(target: Target, streams: int, generations: int) -> Trial:
+    """Hold so many streams open and judge them; ends with the first that is not clean."""
     request = target.request(shape=SHAPE, stream=True)
     samples: list[Sample] = []
 
     async def client(number: int) -> None:
-        connection = Connection(target.address, timeout_s=10.0 + 3 * LENGTH_S)
-        await asyncio.sleep(LENGTH_S * number / streams)  # not all at the same moment, ever
-        for _ in range(GENERATIONS):
-            samples.append(await connection.request(request, stream=True))
-        connection.close()
+        connection = Connection(target.address, timeout_s=STREAM_S_MAX)
+        try:
+            await asyncio.sleep(LENGTH_S * number / streams)  # not all at the same moment, ever
+            for _ in range(generations):
+                samples.append(await connection.request(request, stream=True))
+                if not judge(streams, samples[-1:]).is_clean:
+                    raise NotClean
+        finally:
+            connection.hang_up()
 
-    async with asyncio.TaskGroup() as clients:
-        for number in range(streams):
-            clients.create_task(client(number))
+    try:
+        async with asyncio.TaskGroup() as clients:
+            for number in range(streams):
+                clients.create_task(client(number))
+    except* NotClean:
+        await asyncio.sleep(CALM_AFTER_S)
     await asyncio.sleep(CALM_S)
     return judge(streams, samples)
 
 
 async def search(
-    is_clean: Callable[[int], Awaitable[bool]], first: int = FIRST_TRIED, most: int = MOST_TRIED
+    is_clean: Callable[[int], Awaitable[bool]],
+    enough_share: float,
+    first: int = FIRST_TRIED,
+    most: int = MOST_TRIED,
 ) -> int:
-    """The largest number found clean, within ``ENOUGH_SHARE`` of the smallest found not to be; 0 if none.
+    """The largest number found clean, within ``enough_share`` of the smallest found not to be; 0 if none.
 
     Args:
         most: where the search ends when all is clean.
@@ -116,7 +149,7 @@ async def search(
             number = min(2 * number, most)
         else:
             high = number
-    while high - low > max(1, ENOUGH_SHARE * high):
+    while high - low > max(1, enough_share * high):
         middle = (low + high) // 2
         if await is_clean(middle):
             low = middle
@@ -125,18 +158,13 @@ async def search(
     return low
 
 
-async def largest_clean(target: Target, *, chances: int) -> tuple[int, list[Trial]]:
-    """The largest number of clean streams, and all trials on the way.
-
-    Args:
-        chances: a number is only given up when so many trials in a row were not clean, since one
-            hiccup of the machine is none of the target's.
-    """
+async def largest_clean(target: Target, effort: Effort) -> tuple[int, list[Trial]]:
+    """The largest number of clean streams, and all trials on the way."""
     trials: list[Trial] = []
 
     async def is_clean(streams: int) -> bool:
-        for _ in range(chances):
-            trials.append(await attempt(target, streams))
+        for _ in range(effort.chances):
+            trials.append(await attempt(target, streams, effort.generations))
             if trials[-1].is_clean:
                 return True
         return False
@@ -145,7 +173,7 @@ async def largest_clean(target: Target, *, chances: int) -> tuple[int, list[Tria
     gc.collect()
     gc.disable()
     try:
-        return await search(is_clean), trials
+        return await search(is_clean, effort.enough_share), trials
     finally:
         gc.enable()
 
@@ -236,7 +264,8 @@ def raise_descriptor_limit() -> int:
 def measure(*, quick: bool = False) -> dict[str, Any]:
     """Clean streams and memory of Rempart, nginx and the upstream itself."""
     descriptors = raise_descriptor_limit()
-    wanted = QUICK_OPEN_COUNTS if quick else OPEN_COUNTS
+    effort = QUICK if quick else Effort()
+    wanted = effort.open_counts
     # A gateway needs two for each stream.
     counts = [count for count in wanted if 2 * count + DESCRIPTORS_SPARE <= descriptors]
     missing = {
@@ -257,7 +286,7 @@ def measure(*, quick: bool = False) -> dict[str, Any]:
             # Memory first: what the search leaves in the heap would be taken for nothing.
             is_direct = target.pid is None
             memory = [] if is_direct else uvloop.run(memory_when_open(target, upstream, counts))
-            streams, trials = uvloop.run(largest_clean(target, chances=1 if quick else 2))
+            streams, trials = uvloop.run(largest_clean(target, effort))
             found.append(
                 {
                     "name": target.name,

@@ -29,7 +29,7 @@ from lab.server import ADMIN_KEY, RempartServer, command_line, process_tree, run
 
 NAME = "life"
 ROUNDS = 5
-QUICK_ROUNDS = 2
+QUICK_ROUNDS = 1
 HELP_RUNS = 9
 HELP_TARGET_S = 0.3
 RECOVERY_S_MAX = 60.0

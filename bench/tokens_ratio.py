@@ -2,7 +2,7 @@
 
 Rounds come in pairs, straight and through, in turn the one and the other first, so that whatever else the
 machine does falls on both. A round sends so many streams at once, each with a prompt of its own, exactly
-64 tokens long (``ignore_eos``), temperature 0, fixed seed. Prompts differ between rounds in a number in front,
+as many tokens long (``ignore_eos``), temperature 0, fixed seed. Prompts differ between rounds in a number in front,
 so that the runner's prompt cache has no part in it.
 
 The runner has 4 slots and refuses more. With 8 and 16 streams, whoever goes straight therefore waits
@@ -25,18 +25,31 @@ from bench.load import Sample, chat_request, closed_loop, errors_of
 
 NAME = "tokens_ratio"
 TARGET_RATIO = 0.97
-TOKENS = 64
 STREAMS = (1, 4, 8, 16)
-SECONDS = {1: 100.0, 4: 120.0, 8: 140.0, 16: 160.0}
-"""For each number of streams, all its rounds together."""
-QUICK_SECONDS = 20.0
-PAIRS_MIN = 4
 ROUND_S_MAX = 120.0
 SUBJECTS = (
     *("a lighthouse", "a bakery", "a locksmith", "a river", "a school", "a violin"),
     *("a train", "a garden", "a storm", "a library", "a clock", "a bridge"),
     *("an orchard", "a harbour", "a mountain", "a market"),
 )
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work.
+
+    Args:
+        tokens: of each stream.
+        seconds: for each number of streams, all its rounds together.
+        pairs_min: rounds that there are whatever they take.
+    """
+
+    tokens: int = 64
+    seconds: float = 130.0
+    pairs_min: int = 4
+
+
+QUICK = Effort(tokens=32, seconds=15.0, pairs_min=2)
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ def prompt(number: int, stream: int) -> str:
     return f"{number:04d}. Write a long story about {SUBJECTS[stream % len(SUBJECTS)]} in a small town."
 
 
-async def take_round(way: Way, streams: int, number: int) -> Round:
+async def take_round(way: Way, streams: int, number: int, tokens: int) -> Round:
     """All streams at once; ends with the last.
 
     Raises:
@@ -78,7 +91,7 @@ async def take_round(way: Way, streams: int, number: int) -> Round:
                 "messages": [{"role": "user", "content": prompt(number, stream)}],
                 "stream": True,
                 "stream_options": {"include_usage": True},
-                "max_tokens": TOKENS,
+                "max_tokens": tokens,
                 "ignore_eos": True,
                 "temperature": 0,
                 "seed": 7,
@@ -98,39 +111,40 @@ async def take_round(way: Way, streams: int, number: int) -> Round:
         timeout_s=ROUND_S_MAX,
     )
     seconds = time.perf_counter() - began_s
-    check(samples, streams)
-    return Round(streams * TOKENS / seconds, [sample.first_ms for sample in samples])
+    check(samples, streams, tokens)
+    return Round(streams * tokens / seconds, [sample.first_ms for sample in samples])
 
 
-def check(samples: Sequence[Sample], streams: int) -> None:
+def check(samples: Sequence[Sample], streams: int, tokens: int) -> None:
     """See ``take_round``."""
     errors = errors_of(samples)
-    tokens = {sample.completion_tokens for sample in samples}
-    if errors or len(samples) != streams or tokens != {TOKENS}:
-        raise Failed(f"{len(samples)} of {streams} streams, errors {errors}, tokens {tokens}")
+    came = {sample.completion_tokens for sample in samples}
+    if errors or len(samples) != streams or came != {tokens}:
+        raise Failed(f"{len(samples)} of {streams} streams, errors {errors}, tokens {came}")
 
 
 async def take_pairs(
-    through: Way, straight: Way, streams: int, seconds: float
+    through: Way, straight: Way, streams: int, effort: Effort
 ) -> list[tuple[Round, Round]]:
-    """Pairs of (through, straight) for about so long, at least ``PAIRS_MIN``.
+    """Pairs of (through, straight) for about so long as the effort says.
 
     How many is decided by how long the first took, before anything is known of the ratio.
     """
     began_s = time.perf_counter()
-    await take_round(straight, streams, 0)
-    await take_round(through, streams, 1)
+    tokens = effort.tokens
+    await take_round(straight, streams, 0, tokens)
+    await take_round(through, streams, 1, tokens)
     pair_s = time.perf_counter() - began_s
-    count = max(PAIRS_MIN, int(seconds / pair_s) - 1) // 2 * 2
+    count = max(effort.pairs_min, (int(effort.seconds / pair_s) - 1) // 2 * 2)
     pairs = []
     for number in range(count):
         first, second = 2 + 2 * number, 3 + 2 * number
         if number % 2:
-            one = await take_round(through, streams, first)
-            other = await take_round(straight, streams, second)
+            one = await take_round(through, streams, first, tokens)
+            other = await take_round(straight, streams, second, tokens)
         else:
-            other = await take_round(straight, streams, first)
-            one = await take_round(through, streams, second)
+            other = await take_round(straight, streams, first, tokens)
+            one = await take_round(through, streams, second, tokens)
         pairs.append((one, other))
     return pairs
 
@@ -160,23 +174,23 @@ def figures(pairs: Sequence[tuple[Round, Round]]) -> dict[str, Any]:
     return found
 
 
-async def take_all(server: DemoServer, *, quick: bool) -> dict[str, Any]:
+async def take_all(server: DemoServer, effort: Effort) -> dict[str, Any]:
     """Number of streams → its figures."""
     through = Way(server.address, server.key, None)
     straight = Way(server.runner_address, server.runner_key, SLOTS)
     found = {}
     for streams in STREAMS:
-        seconds = QUICK_SECONDS if quick else SECONDS[streams]
-        found[str(streams)] = figures(await take_pairs(through, straight, streams, seconds))
+        found[str(streams)] = figures(await take_pairs(through, straight, streams, effort))
     return found
 
 
 def measure(*, quick: bool = False) -> dict[str, Any]:
     """Figures for each number of streams."""
+    effort = QUICK if quick else Effort()
     with tempfile.TemporaryDirectory(prefix="b-") as name, demo_server(Path(name)) as server:
         return {
-            "tokens": TOKENS,
+            "tokens": effort.tokens,
             "slots": SLOTS,
             "target": TARGET_RATIO,
-            "streams": uvloop.run(take_all(server, quick=quick)),
+            "streams": uvloop.run(take_all(server, effort)),
         }

@@ -4,8 +4,10 @@ import asyncio
 
 import pytest
 
-from bench.clean_streams import ENOUGH_SHARE, LENGTH_S, PAUSE_S_MAX, judge, search
+from bench.clean_streams import LENGTH_S, PAUSE_S_MAX, judge, search
 from bench.load import Sample
+
+SHARE = 0.06
 
 
 @pytest.mark.parametrize("limit", [0, 1, 5, 31, 32, 33, 100, 500, 1999])
@@ -16,9 +18,9 @@ def test_the_search_finds_the_limit_to_its_share(limit: int) -> None:
         tried.append(streams)
         return streams <= limit
 
-    found = asyncio.run(search(is_clean, first=32, most=4096))
+    found = asyncio.run(search(is_clean, SHARE, first=32, most=4096))
     assert found <= limit
-    assert limit - found <= max(1, ENOUGH_SHARE * (limit + 1))
+    assert limit - found <= max(1, SHARE * (limit + 1))
     assert len(tried) < 20
 
 
@@ -26,7 +28,7 @@ def test_the_search_ends_where_everything_is_clean() -> None:
     async def is_clean(streams: int) -> bool:
         return True
 
-    assert asyncio.run(search(is_clean, first=32, most=100)) == 100
+    assert asyncio.run(search(is_clean, SHARE, first=32, most=100)) == 100
 
 
 def sample(*, error: str = "", pause_s: float = 0.02, late_s: float = 0.0) -> Sample:
