@@ -62,6 +62,14 @@ def digest_secret(pepper: bytes, secret: str) -> bytes:
     ).digest()
 
 
+def secret_in_header(value: bytes) -> str:
+    """The secret that a header's value holds: UTF-8, as curl and browsers send it.
+
+    Bytes that are no UTF-8 are kept as they are; they just match nothing that was made from a text.
+    """
+    return value.strip(b" \t").decode("utf-8", "surrogateescape")
+
+
 def find_key(keys: Sequence[StoredKey], pepper: bytes, secret: str) -> StoredKey | None:
     """The key whose secret this is, or None.
 

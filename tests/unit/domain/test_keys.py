@@ -15,6 +15,7 @@ from rempart.domain.keys import (
     StoredKey,
     digest_secret,
     find_key,
+    secret_in_header,
 )
 
 PEPPER = b"p" * 32
@@ -83,3 +84,14 @@ def test_the_scopes_are_the_contract_s() -> None:
 
 def test_nobody_in_particular_may_do_nothing() -> None:
     assert Principal(id="", scopes=frozenset()) == ANONYMOUS
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=40))
+def test_a_secret_in_a_header_is_found_whatever_its_characters(secret: str) -> None:
+    sent = b" " + secret.strip(" \t").encode() + b" "
+    assert secret_in_header(sent) == secret.strip(" \t")
+
+
+def test_bytes_that_are_no_text_are_no_key_and_no_exception() -> None:
+    secret = secret_in_header(b"\xff\xfe" * 16)
+    assert find_key([key("a", "secret-a")], PEPPER, secret) is None

@@ -7,7 +7,13 @@ is told that there is nothing. The body has not been read at this point.
 from collections.abc import Callable
 
 from rempart.domain.errors import InsufficientScope, InvalidApiKey, MissingApiKey
-from rempart.domain.keys import ANONYMOUS, SECRET_CHARACTERS_MAX, Principal, StoredKey
+from rempart.domain.keys import (
+    ANONYMOUS,
+    SECRET_CHARACTERS_MAX,
+    Principal,
+    StoredKey,
+    secret_in_header,
+)
 from rempart.gateway.exchange import Exchange
 
 KeyLookup = Callable[[str], StoredKey | None]
@@ -18,13 +24,12 @@ def presented_secret(exchange: Exchange) -> str | None:
     request = exchange.request
     authorization = request.header(b"authorization")
     if authorization is not None:
-        scheme, _, secret = authorization.partition(b" ")
-        if scheme.lower() == b"bearer" and secret.strip():
-            return secret.strip().decode("latin-1")
+        scheme, _, value = authorization.partition(b" ")
+        secret = secret_in_header(value)
+        if scheme.lower() == b"bearer" and secret:
+            return secret
     key = request.header(b"x-api-key")
-    if key is not None and key.strip():
-        return key.strip().decode("latin-1")
-    return None
+    return (secret_in_header(key) or None) if key is not None else None
 
 
 class Authentication:

@@ -16,7 +16,7 @@ from rempart.base.clock import SystemClock
 from rempart.control.app import build_app
 from rempart.control.server import uvicorn_config
 from rempart.domain.errors import InvalidApiKey, MissingApiKey
-from rempart.domain.keys import ALL_SCOPES, Principal, find_key
+from rempart.domain.keys import ALL_SCOPES, Principal, find_key, secret_in_header
 from rempart.processes import messages
 from rempart.processes.arguments import Inherited, Link
 from rempart.processes.control.operator_link import OperatorLink
@@ -111,7 +111,8 @@ def _authentication(welcome: messages.Welcome) -> Any:
             secret = headers.get("x-api-key", "")
         if not secret.strip():
             raise MissingApiKey
-        key = find_key(welcome.keys, welcome.pepper, secret.strip())
+        secret = secret_in_header(secret.encode("latin-1"))
+        key = find_key(welcome.keys, welcome.pepper, secret)
         if key is None:
             raise InvalidApiKey
         return Principal(id=key.id, scopes=key.scopes)
