@@ -61,7 +61,7 @@ endef
 
 # $(call pytest,FOLDER,MARKERS,SUITE): the results are kept for docs/requirements.md.
 define pytest
-	$(1)/bin/python -m pytest -m '$(2)' --durations 10 --requirements-to $(RESULTS)/$(3).json $(ARGS)
+	$(1)/bin/python -m pytest -m '$(2)' --durations 10 --requirements-to=$(RESULTS)/$(3).json $(ARGS)
 endef
 
 .PHONY: help setup serve test test-system test-hf soak lint format bench reference requirements lock clean

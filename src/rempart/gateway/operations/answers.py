@@ -32,7 +32,9 @@ _CONCERNS_US = (
 _FLAT_OBJECT = re.compile(rb"\{[^{}]*\}")
 _CONTENT = b'"content":"'
 _BEHIND_A_TEXT = (b"}", b",")
-_EVENT_END = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
+_EVENT_END = re.compile(rb"(?<=\n\n)|(?<=\n\r\n)|(?<=\r\r\n)|(?<=[\r\n]\r)(?!\n)")
+TOKENS_MAX = 2**31
+"""No answer has more; a replica that tells such numbers, or negative ones, tells nothing."""
 
 
 def _split(events: bytes) -> list[bytes]:
@@ -40,6 +42,55 @@ def _split(events: bytes) -> list[bytes]:
     if events.find(b"\r") < 0 and events.endswith(b"\n\n"):
         return [one + b"\n\n" for one in events[:-2].split(b"\n\n")]
     return _EVENT_END.split(events)
+
+
+def _is_plain(events: bytes) -> bool:
+    """Whether none of the events needs to be looked into: no sign in them, and each ends like an object.
+
+    Comments, objects that were cut off and streams with CR in their line ends are looked at one by one.
+    """
+    find = events.find
+    for sign in _CONCERNS_US:
+        if find(sign) >= 0:
+            return False
+    return find(b"\r") < 0 and 0 < events.count(b"\n\n") == events.count(b"}\n\n")
+
+
+def choices_of(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The choices of a chunk or document; what is no choice is left out."""
+    choices = document.get("choices")
+    if not isinstance(choices, list):
+        return []
+    return [choice for choice in choices if isinstance(choice, dict)]
+
+
+def as_chunk(document: dict[str, Any]) -> dict[str, Any]:
+    """A whole answer in the form of one chunk: a message becomes a delta, its tool calls get indexes."""
+    choices = []
+    for choice in choices_of(document):
+        message = choice.get("message")
+        if isinstance(message, dict):
+            choice = {name: value for name, value in choice.items() if name != "message"}
+            choice["delta"] = _as_delta(message)
+        choices.append(choice)
+    kind = document.get("object")
+    if kind is None or kind == "chat.completion":
+        kind = "chat.completion.chunk"
+    return {**document, "object": kind, "choices": choices}
+
+
+def _as_delta(message: dict[str, Any]) -> dict[str, Any]:
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list):
+        return message
+    numbered = [
+        {"index": index, **call} for index, call in enumerate(calls) if isinstance(call, dict)
+    ]
+    return {**message, "tool_calls": numbered}
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= TOKENS_MAX
 
 
 class Assembler(Protocol):
@@ -99,8 +150,8 @@ class Observer:
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self._see_usage(usage)
-        for choice in chunk.get("choices") or ():
-            reason = choice.get("finish_reason") if isinstance(choice, dict) else None
+        for choice in choices_of(chunk):
+            reason = choice.get("finish_reason")
             if reason:
                 self.finish_reason = str(reason)[:40]
         timings = chunk.get("timings")
@@ -113,12 +164,12 @@ class Observer:
             ("completion_tokens", "completion_tokens"),
         ):
             count = usage.get(field)
-            if isinstance(count, int):
+            if _is_count(count):
                 setattr(self, name, count)
 
     def _see_timings(self, timings: dict[str, Any]) -> None:
         counts = [timings.get(name) for name in ("prompt_n", "cache_n", "predicted_n")]
-        if all(isinstance(count, int) for count in counts):
+        if all(_is_count(count) for count in counts):
             self.prompt_tokens = int(counts[0] or 0) + int(counts[1] or 0)
             self.completion_tokens = int(counts[2] or 0)
 
@@ -139,7 +190,7 @@ class Observer:
         """One event's data as a chunk, seen; one malformed event is left out and counted, not fatal."""
         try:
             found = _decode(data)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):  # bytes that are no UTF-8 are no DecodeError
             found = None
         if not isinstance(found, dict):
             self.malformed_count += 1
@@ -190,31 +241,35 @@ class PassedStream(Observer):
         self._wants_progress = wants_progress
         self._before = self._behind = b"\0"  # what no event begins with
         self._frame_bytes = 0
+        self._skips_line_feed = False
+        """What was left out last ended with a CR, whose LF may come with the next read."""
 
     def feed(self, events: bytes) -> bytes:
         """See ``Shape``. Usually a look at both ends, and the same bytes back."""
-        find = events.find
         before, behind = self._before, self._behind
         if (
             events.startswith(before)
             and events.endswith(behind)
             and len(events) >= self._frame_bytes
-            and find(b'"', len(before), -len(behind)) < 0
+            and events.find(b'"', len(before), -len(behind)) < 0
         ):
             self.chunk_count += 1
             return events
-        for sign in _CONCERNS_US:
-            if find(sign) >= 0:
-                break
-        else:
+        if self._skips_line_feed:
+            self._skips_line_feed = False
+            events = events.removeprefix(b"\n")
+        if _is_plain(events):
             # Counting events is only an estimate of tokens, for streams that never tell their usage.
             self.chunk_count += events.count(b"data:")
             self._learn(events)
             return events
         passed = []
         for one in _split(events):
-            if one and self._passes(one):
-                passed.append(one)
+            if one:
+                is_passed = self._passes(one)
+                self._skips_line_feed = not is_passed and one.endswith(b"\r")
+                if is_passed:
+                    passed.append(one)
             if self.error is not None:
                 break  # what came before it still goes out
         return b"".join(passed)
@@ -256,16 +311,8 @@ class PassedStream(Observer):
 
     def whole(self, body: bytes) -> bytes:
         """A document from a server that does not stream, as a stream of one chunk."""
-        document = self.document(body)
-        chunk = {
-            **document,
-            "object": str(document.get("object", "chat.completion")) + ".chunk",
-            "choices": [],
-        }
-        for choice in document.get("choices") or ():
-            self.chunk_count += 1
-            chunk["choices"].append({**choice, "delta": choice.get("message", {})})
-            chunk["choices"][-1].pop("message", None)
+        chunk = as_chunk(self.document(body))
+        self.chunk_count += len(chunk["choices"])
         if not self._wants_usage:
             chunk.pop("usage", None)
         return event(encode_json(chunk)) + self.finish()
@@ -291,23 +338,19 @@ class AssembledDocument(Observer):
             self._assembler.feed(chunk)
         return b""
 
+    def assembled(self) -> dict[str, Any]:
+        """The document of what was fed."""
+        return self._assembler.document(default_id=self._default_id, default_created=self._created)
+
     def finish(self) -> bytes:
         """The document."""
         self.require_end()
-        return encode_json(
-            self.turn(
-                self._assembler.document(default_id=self._default_id, default_created=self._created)
-            )
-        )
+        return encode_json(self.assembled())
 
     def whole(self, body: bytes) -> bytes:
-        """A document from a server that does not stream."""
-        document = self.document(body)
-        return encode_json(self.turn(document))
-
-    def turn(self, document: dict[str, Any]) -> dict[str, Any]:
-        """What becomes of the chat document; a subclass speaks another protocol."""
-        return document
+        """A document from a server that does not stream, as it is."""
+        self.document(body)
+        return body
 
 
 class ConvertedDocument(AssembledDocument):
@@ -320,9 +363,15 @@ class ConvertedDocument(AssembledDocument):
         super().__init__(assembler, is_runner=is_runner, default_id=default_id, created=created)
         self._convert = convert
 
-    def turn(self, document: dict[str, Any]) -> dict[str, Any]:
+    def finish(self) -> bytes:
         """The other protocol's document."""
-        return self._convert(document)
+        self.require_end()
+        return encode_json(self._convert(self.assembled()))
+
+    def whole(self, body: bytes) -> bytes:
+        """A document from a server that does not stream, put in order by the assembler and turned."""
+        self._assembler.feed(as_chunk(self.document(body)))
+        return encode_json(self._convert(self.assembled()))
 
 
 class ConvertedStream(Observer):
@@ -352,12 +401,7 @@ class ConvertedStream(Observer):
 
     def whole(self, body: bytes) -> bytes:
         """A document from a server that does not stream, as one chunk."""
-        document = self.document(body)
-        choices = [
-            {**choice, "delta": choice.get("message", {})}
-            for choice in document.get("choices") or ()
-        ]
-        return self._converter.feed({**document, "choices": choices}) + self.finish()
+        return self._converter.feed(as_chunk(self.document(body))) + self.finish()
 
     def fail(self, error: RempartError, request_id: str, timestamp: str) -> bytes:
         """The error as an event of that protocol."""
@@ -387,7 +431,7 @@ class WholeDocument(Observer):
                 continue
             match = _FLAT_OBJECT.search(part, at)
             if match is not None:
-                with suppress(msgspec.DecodeError):
+                with suppress(ValueError):
                     self._see_usage(_decode(match[0]))
                 break
         return body

@@ -39,6 +39,8 @@ def stop_reason(
             return "stop_sequence", stopped_by
         if has_tool_use:
             return "tool_use", None
+    if not isinstance(finish_reason, str):
+        return "end_turn", None
     return _STOP_REASONS.get(finish_reason, "end_turn"), None
 
 
@@ -91,6 +93,11 @@ def tool_input(arguments: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {"INVALID_JSON": arguments}
 
 
+def _text(value: Any) -> str:
+    """What a runner said, if it is a text at all."""
+    return value if isinstance(value, str) else ""
+
+
 def message_document(chat: dict[str, Any], *, model: str) -> dict[str, Any]:
     """The Message for ``chat``'s first choice.
 
@@ -101,12 +108,11 @@ def message_document(chat: dict[str, Any], *, model: str) -> dict[str, Any]:
     choices = chat.get("choices") or [{}]
     choice = choices[0]
     message = choice.get("message") or {}
-    id_ = message_id(chat.get("id") or "")
+    id_ = message_id(_text(chat.get("id")))
     content: list[dict[str, Any]] = []
-    if message.get("reasoning_content"):
-        content.append(
-            {"type": "thinking", "thinking": message["reasoning_content"], "signature": ""}
-        )
+    reasoning = _text(message.get("reasoning_content"))
+    if reasoning:
+        content.append({"type": "thinking", "thinking": reasoning, "signature": ""})
     for text in (message.get("content"), message.get("refusal")):
         if text and isinstance(text, str):
             content.append({"type": "text", "text": text})
@@ -116,9 +122,9 @@ def message_document(chat: dict[str, Any], *, model: str) -> dict[str, Any]:
         content.append(
             {
                 "type": "tool_use",
-                "id": tool_use_id(call.get("id") or "", id_, index),
-                "name": function.get("name") or "",
-                "input": tool_input(function.get("arguments") or ""),
+                "id": tool_use_id(_text(call.get("id")), id_, index),
+                "name": _text(function.get("name")),
+                "input": tool_input(_text(function.get("arguments"))),
             }
         )
     reason, sequence = stop_reason(

@@ -155,7 +155,7 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
 
 def ending(finish_reason: Any) -> dict[str, Any]:
     """``status`` and ``incomplete_details`` for a choice's end."""
-    reason = INCOMPLETE_REASONS.get(finish_reason)
+    reason = INCOMPLETE_REASONS.get(finish_reason) if isinstance(finish_reason, str) else None
     if reason is None:
         return {"status": "completed"}
     return {"status": "incomplete", "incomplete_details": {"reason": reason}}
