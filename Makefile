@@ -105,10 +105,10 @@ lock: .venv/.stamps/made ## lock the dependencies anew (UPGRADE=1: newest versio
 	compile build requirements/build.in; \
 	compile base pyproject.toml; \
 	compile local pyproject.toml --extra local -c requirements/base.txt; \
-	compile test pyproject.toml --extra local --group test -c requirements/local.txt; \
-	compile lint pyproject.toml --group lint -c requirements/test.txt; \
-	compile bench pyproject.toml --extra local --group test --group bench -c requirements/test.txt; \
-	compile transformers pyproject.toml --extra local --extra transformers --group test requirements/transformers.in \
+	compile test pyproject.toml --extra local --extra postgres --group test -c requirements/local.txt; \
+	compile lint pyproject.toml --extra postgres --group lint -c requirements/test.txt; \
+	compile bench pyproject.toml --extra local --extra postgres --group test --group bench -c requirements/test.txt; \
+	compile transformers pyproject.toml --extra local --extra postgres --extra transformers --group test requirements/transformers.in \
 	  -c requirements/test.txt --override requirements/without-torch.txt --no-emit-package torch; \
 	compile openai1 requirements/openai1.in
 clean: ## remove environments and caches; keeps rempart-data/ and logs/

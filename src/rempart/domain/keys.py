@@ -12,6 +12,8 @@ from hashlib import blake2b
 
 import msgspec
 
+from rempart.domain.limits import Amounts
+
 DIGEST_BYTES = 32
 SECRET_CHARACTERS_MIN = 32
 SECRET_CHARACTERS_MAX = 512
@@ -29,27 +31,69 @@ class Scope(StrEnum):
 ALL_SCOPES = frozenset(scope.value for scope in Scope)
 
 
-class StoredKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as it is kept: never its secret.
+class Content(StrEnum):
+    """What may be kept of the texts of a key's requests."""
+
+    OFF = "off"
+    HASHED = "hashed"
+    ON = "on"
+
+
+class StoredKey(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A key as workers need it: never its secret. Times are Unix seconds; 0 is never.
 
     Args:
-        id: short public name, in logs and records.
-        digest: ``digest_secret`` of the secret.
+        id: short public name, in logs and records; the part of the key that is looked up.
+        digest: ``digest_secret`` of the secret, under the pepper called ``pepper_id``.
+        old_digest: of the secret before the last rotation, valid until ``old_until_s``.
+        models: names it may use; empty: all.
+        networks: CIDR networks it may come from; empty: all.
+        limits: its own, replacing the defaults by name.
+        project: id of the project whose limits it shares; empty: none.
+        content: what may be kept of its requests' texts.
     """
 
     id: str
     digest: bytes
     scopes: frozenset[str]
+    name: str = ""
+    pepper_id: str = ""
+    old_digest: bytes = b""
+    old_pepper_id: str = ""
+    old_until_s: float = 0.0
+    expires_s: float = 0.0
+    revoked_s: float = 0.0
+    models: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    limits: Amounts = {}
+    is_unlimited: bool = False
+    """No default limits apply to it (the first admin key)."""
+    project: str = ""
+    content: Content = Content.OFF
 
     def __repr__(self) -> str:
         return f"StoredKey(id={self.id!r}, scopes={sorted(self.scopes)})"
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Who a request acts for, once known."""
+    """Who a request acts for, once known.
+
+    Args:
+        id: of the key, or ``jwt:SUBJECT``, or ``local:UID``; empty: nobody.
+        models: names it may use; empty: all.
+        limits: its own, replacing the defaults by name.
+        is_unlimited: no default limits apply.
+        expires_s: Unix seconds at which it ends, streams in flight included; 0: never.
+    """
 
     id: str
     scopes: frozenset[str]
+    models: tuple[str, ...] = ()
+    limits: Amounts = {}
+    is_unlimited: bool = False
+    project: str = ""
+    content: Content = Content.OFF
+    expires_s: float = 0.0
 
 
 ANONYMOUS = Principal(id="", scopes=frozenset())

@@ -13,6 +13,20 @@ from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from annotated_types import doc as Doc  # noqa: N812 - reads as the annotation it is
 
 from rempart.settings import DATA_DIR
+from rempart.settings.protection import (
+    Cors,
+    Database,
+    Guard,
+    Input,
+    Jwt,
+    KeyLimits,
+    Lockout,
+    Prices,
+    ScopeLimits,
+    Shared,
+    SystemPolicy,
+    Tls,
+)
 
 FORBID_UNKNOWN = {"extra": "forbid"}
 
@@ -49,6 +63,9 @@ class Server:
     write_stall_s: Annotated[
         Seconds, Doc("a client that takes no byte for this long is dropped")
     ] = 30.0
+    trusted_proxies: Annotated[
+        list[str], Doc("addresses or networks whose X-Forwarded-For is believed")
+    ] = field(default_factory=list)
     heartbeat_s: Annotated[Seconds, Doc("a worker silent for this long is replaced")] = 10.0
 
 
@@ -214,6 +231,11 @@ class Model:
         Seconds, Doc("a slot not free this long after a hang-up: the runner is recycled")
     ] = 30.0
     deadline: Annotated[ModelDeadline, Doc("own clocks")] = field(default_factory=ModelDeadline)
+    limits: Annotated[ScopeLimits, Doc("of all requests for this model together")] = field(
+        default_factory=ScopeLimits
+    )
+    prices: Annotated[Prices, Doc("what its tokens cost")] = field(default_factory=Prices)
+    system: Annotated[SystemPolicy, Doc("system messages")] = field(default_factory=SystemPolicy)
     extra_fields: Annotated[list[str], Doc("request fields passed on beside the known ones")] = (
         field(default_factory=list)
     )
@@ -242,6 +264,15 @@ class Settings:
     memory: Memory = field(default_factory=Memory)
     logs: Logs = field(default_factory=Logs)
     secrets: Secrets = field(default_factory=Secrets)
+    limits: KeyLimits = field(default_factory=KeyLimits)
+    lockout: Lockout = field(default_factory=Lockout)
+    input: Input = field(default_factory=Input)
+    guard: Guard = field(default_factory=Guard)
+    cors: Cors = field(default_factory=Cors)
+    tls: Tls = field(default_factory=Tls)
+    jwt: Jwt = field(default_factory=Jwt)
+    database: Database = field(default_factory=Database)
+    shared: Shared = field(default_factory=Shared)
     restarts: Restarts = field(default_factory=Restarts)
     models: list[Model] = field(default_factory=list)
     routes: list[Route] = field(default_factory=list)
@@ -257,6 +288,8 @@ UNCHANGEABLE: frozenset[str] = frozenset(
         "server.socket",
         "data_dir",
         "logs.file",
+        "database.url",
+        "shared.url",
     }
 )
 """Settings that a reload refuses to change: sockets and files that main holds open."""

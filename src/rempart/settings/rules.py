@@ -40,6 +40,7 @@ SOCKET_PATH_BYTES_MAX = 107
 
 _OF_EVERY_KIND = frozenset(
     {"name", "kind", "slots", "queue_max", "context", "pin", "preload", "deadline", "extra_fields"}
+    | {"limits", "prices", "system"}
 )
 _OF_PROCESSES = _OF_EVERY_KIND | {"env", "start_s", "stop_s", "memory_max", "settle_s"}
 FIELDS_OF_KIND: dict[str, frozenset[str]] = {

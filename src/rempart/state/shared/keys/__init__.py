@@ -1,0 +1,1 @@
+"""Keys as control publishes them and workers find them."""

@@ -1,0 +1,1 @@
+"""Counting requests, tokens, cost and requests at a time, exactly, over all processes."""
