@@ -22,13 +22,12 @@ class _ToolCall:
         for name, value in delta.items():
             if value is None or name == "index":
                 continue
-            if name == "id":
-                self.id = self.id or value
-            elif name == "type":
-                self.type = value
+            if name in ("id", "type"):
+                if isinstance(value, str):
+                    setattr(self, name, getattr(self, name) or value)
             elif isinstance(value, dict):
                 join_into(self.parts.setdefault(name, {}), value)
-            else:
+            elif name not in ("function", "custom"):
                 self.more[name] = value
 
     def document(self) -> dict[str, Any]:
@@ -71,10 +70,10 @@ class _Choice:
                 self.content.append(value)
             elif name == "role":
                 self.role = value
-            elif name == "tool_calls" and isinstance(value, list):
-                self._add_tool_calls(value)
-            elif name == "function_call" and isinstance(value, dict):
-                join_into(self.function_call, value)
+            elif name == "tool_calls":
+                self._add_tool_calls(value if isinstance(value, list) else [])
+            elif name == "function_call":
+                join_into(self.function_call, value if isinstance(value, dict) else {})
             else:
                 join_into(self.message, {name: value})
 

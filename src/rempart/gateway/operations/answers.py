@@ -264,6 +264,9 @@ class PassedStream(Observer):
             self._learn(events)
             return events
         passed = []
+        if events.startswith(b"\n"):  # of a CR LF that was cut: it belongs to what went out before
+            passed.append(b"\n")
+            events = events[1:]
         for one in _split(events):
             if one:
                 is_passed = self._passes(one)
