@@ -32,6 +32,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     published_ms: int
 
 
+class Found(msgspec.Struct, frozen=True):
+    """A look-up's answer: the key, and how current the published keys were in that very moment."""
+
+    snapshot: Snapshot
+    key: StoredKey | None
+
+
 class KeyUse(msgspec.Struct, frozen=True, kw_only=True):
     """A key was used; with a digest under the newest pepper where it was stored under an older one."""
 
@@ -52,7 +59,11 @@ class PublishedKeys(Protocol):
         ...
 
     def key(self, id_: str) -> StoredKey | None:
-        """The key with this public id."""
+        """The key with this public id; the same object as before while it stays the same, if it is still at hand."""
+        ...
+
+    def look(self, id_: str) -> Found:
+        """``snapshot`` and ``key`` in one step, at the same cost for every id: what each request does."""
         ...
 
     def project(self, id_: str) -> PublishedProject | None:
