@@ -21,6 +21,7 @@ from rempart.net.http1.head_reader import HeadReader
 from rempart.net.http1.messages import Request
 from rempart.net.http1.reply import Reply
 from rempart.net.http1.rules import Refusal, Rule, RuleBroken
+from rempart.net.http1.taken import acknowledged_bytes
 
 if TYPE_CHECKING:
     from rempart.net.http1.server import Server
@@ -429,7 +430,10 @@ class Connection(asyncio.Protocol):
     # Clocks.
 
     def _flushed_bytes(self) -> int:
-        """Content that the kernel has taken, up to the frames around it."""
+        """What the client has taken, or, where that cannot be told, the kernel: content and frames."""
+        taken = acknowledged_bytes(self.fileno())
+        if taken is not None:
+            return taken
         reply = self._reply
         written = self._written_bytes + (reply.bytes_sent if reply is not None else 0)
         return written - self._transport.get_write_buffer_size()

@@ -20,6 +20,7 @@ class ServerLimits:
         write_stall_s: a client that takes no byte of its answer for this long is dropped.
         connections_max: open connections; above: 503.
         connections_per_address_max: open connections of one address (IPv6: one /64); above: 503.
+        handshakes_per_address_max: TLS handshakes under way of one address; above: closed without a word.
         high_mark_bytes: unsent bytes of a connection at which ``Reply.write`` says stop.
         low_mark_bytes: unsent bytes at which it says go on.
         held_bytes_max: pipelined input kept while a request runs; above: all of it is discarded, and
@@ -47,6 +48,7 @@ class ServerLimits:
     write_stall_s: float = 30.0
     connections_max: int = 10_000
     connections_per_address_max: int = 2_000
+    handshakes_per_address_max: int = 256
     high_mark_bytes: int = 65536
     low_mark_bytes: int = 16384
     held_bytes_max: int = 65536

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from email.utils import format_datetime
 
 from rempart.base.clock import Clock, SystemClock
-from rempart.net.http1.acceptor import Acceptor
+from rempart.net.http1.acceptor import Acceptor, network_of
 from rempart.net.http1.connection import Connection
 from rempart.net.http1.errors import PeerClosed
 from rempart.net.http1.framing import closing_answer
@@ -52,6 +52,7 @@ class ServerStatistics:
         refused: refusals since the start, by rule (bounded by the rules there are).
         stalled: connections dropped because the client took no byte.
         accept_pauses: how often accepting had to pause for want of descriptors or memory.
+        handshakes_failed: connections that got no further than their TLS handshake.
     """
 
     connections: int
@@ -61,6 +62,7 @@ class ServerStatistics:
     refused: dict[str, int]
     stalled: int
     accept_pauses: int
+    handshakes_failed: int
 
 
 class Server:
@@ -123,7 +125,12 @@ class Server:
             tasks=self._tasks,
             new_connection=self._new_connection,
             handshake_s=self.limits.header_read_s,
+            closing_s=self.limits.write_stall_s,
             pending_max=self.limits.connections_max + self.limits.refusals_max,
+            pending_per_address_max=min(
+                self.limits.handshakes_per_address_max, self.limits.connections_per_address_max
+            ),
+            on_crowded=self._crowded,
         )
         self._acceptors.append(acceptor)
         acceptor.start()
@@ -182,6 +189,7 @@ class Server:
             refused=dict(self._refused),
             stalled=self._stalled,
             accept_pauses=sum(acceptor.pauses for acceptor in self._acceptors),
+            handshakes_failed=sum(acceptor.handshakes_failed for acceptor in self._acceptors),
         )
 
     # For the connections.
@@ -230,11 +238,8 @@ class Server:
 
     def refused(self, refusal: Refusal) -> bytes:
         """Counts a refusal and makes its answer, which ends the connection."""
-        name = refusal.rule.name
-        self._refused[name] = self._refused.get(name, 0) + 1
         try:
-            if self._on_refused is not None:
-                self._on_refused(refusal)
+            self._count_refused(refusal)
             headers, body = self._refusal_answer(refusal)
             return closing_answer(refusal.status, headers, self.date_line(), body)
         except Exception as error:
@@ -242,6 +247,16 @@ class Server:
                 {"message": "a refusal's answer failed", "exception": error}
             )
             return closing_answer(refusal.status, [], self.date_line(), b"")
+
+    def _count_refused(self, refusal: Refusal) -> None:
+        name = refusal.rule.name
+        self._refused[name] = self._refused.get(name, 0) + 1
+        if self._on_refused is not None:
+            self._on_refused(refusal)
+
+    def _crowded(self, peer: str) -> None:
+        """Closed before its handshake, so that no answer was possible."""
+        self._count_refused(Refusal(Rule.CONNECTIONS_OF_ADDRESS, peer))
 
     def count_stalled(self) -> None:
         """A client took no byte for too long."""
@@ -296,7 +311,7 @@ class Server:
         self.loop.call_exception_handler({"message": message, "exception": error})
 
     def _new_connection(self, peer: str, peer_port: int) -> Connection:
-        return Connection(self, peer, peer_port, _network_of(peer))
+        return Connection(self, peer, peer_port, network_of(peer))
 
     def _close_idle(self) -> None:
         for connection in tuple(self._connections):
@@ -315,11 +330,3 @@ class Server:
             by_fd[fd].abort()
         if self._deaf:
             self._deaf_timer = self.loop.call_later(_HANG_UP_POLL_S, self._poll_deaf)
-
-
-def _network_of(peer: str) -> bytes | str:
-    """What counts as one address: of IPv6 the /64, since one customer has all of it."""
-    if ":" not in peer:
-        return peer
-    packed = socket.inet_pton(socket.AF_INET6, peer.partition("%")[0])
-    return packed if packed[:12] == b"\0" * 10 + b"\xff\xff" else packed[:8]

@@ -61,7 +61,10 @@ def make(listeners: list[socket.socket], tasks: TaskOwner) -> Acceptor:
         tasks=tasks,
         new_connection=lambda peer, port: Greeter(),
         handshake_s=1.0,
+        closing_s=1.0,
         pending_max=100,
+        pending_per_address_max=100,
+        on_crowded=lambda peer: None,
     )
 
 

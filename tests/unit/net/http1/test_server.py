@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -389,9 +390,9 @@ def test_far_too_many_connections_are_just_closed(run: Callable) -> None:
     ],
 )
 def test_an_ipv6_customer_counts_as_one(one: str, other: str, are_one: bool) -> None:
-    from rempart.net.http1.server import _network_of
+    from rempart.net.http1.acceptor import network_of
 
-    assert (_network_of(one) == _network_of(other)) is are_one
+    assert (network_of(one) == network_of(other)) is are_one
 
 
 # Other doors.
@@ -448,6 +449,32 @@ def test_what_does_not_speak_tls_is_let_go(run: Callable) -> None:
                         await client.read_to_end()  # maybe an alert
                     except ConnectionResetError:
                         pass
+            reader, writer = await asyncio.open_connection(
+                "localhost", served.port, ssl=client_tls()
+            )
+            writer.write(GET)
+            assert (await reader.readuntil(HELLO)).startswith(b"HTTP/1.1 200 ")
+            writer.close()
+            await writer.wait_closed()
+
+    run(main())
+
+
+def test_handshakes_of_one_address_are_bounded(run: Callable) -> None:
+    """Who opens connections and never shakes hands must not take the room of those who do."""
+
+    async def main() -> None:
+        limits = ServerLimits(handshakes_per_address_max=3)
+        async with serving(hello, tls=server_tls(), limits=limits) as served:
+            with ExitStack() as stack:
+                silent = [stack.enter_context(await RawClient.connect(served)) for _ in range(3)]
+                await until(lambda: served.server.statistics().accepted == 3)
+                with await RawClient.connect(served) as one_more:
+                    assert await one_more.read_to_end() == b""
+                assert [refusal.rule for refusal in served.refused] == [Rule.CONNECTIONS_OF_ADDRESS]
+                for client in silent:
+                    client.close()
+            await until(lambda: served.server.statistics().handshakes_failed == 3)
             reader, writer = await asyncio.open_connection(
                 "localhost", served.port, ssl=client_tls()
             )
