@@ -8,7 +8,7 @@ from pathlib import Path
 from rempart.base.quantities import bytes_text, share_or_size_bytes
 from rempart.cli.checks.finding import Finding, error, note, ok, warning
 from rempart.runners.files.demo_model import DEMO_FILE
-from rempart.runners.files.gguf_header import GgufError, read_header
+from rempart.runners.files.gguf_header import GgufError, lacking_bytes, read_header
 from rempart.runners.files.source import SourceError, resolve_source
 from rempart.runners.memory import estimate_bytes
 from rempart.settings.model import Model, Settings
@@ -68,6 +68,14 @@ def gguf(model: Model, models_dir: Path, budget_bytes: int) -> tuple[list[Findin
                 "Fetch these too.",
             )
         ], 0
+    try:
+        missing = {part.name: lacking_bytes(part) for part in parts}
+    except (GgufError, OSError) as problem:
+        return [error("model", f"{model.name}: {problem}", "Fetch the file again.")], 0
+    for name, lacking_count in missing.items():
+        if lacking_count:
+            cut = f"{model.name}: {name} is cut off: {bytes_text(lacking_count)} are missing at its end"
+            return [error("model", cut, "Fetch the file again.")], 0
     weights = sum(part.stat().st_size for part in parts)
     needed = estimate_bytes(header, weights, model.context, model.batch)
     size = f"{model.name}: {path.name} needs about {bytes_text(needed)} of memory"

@@ -16,6 +16,17 @@ PAIRS_COUNT_MAX = 100_000
 TEXT_BYTES_MAX = 64 * 1024 * 1024
 ELEMENTS_COUNT_MAX = 50_000_000
 ARRAY_DEPTH_MAX = 4
+TENSORS_COUNT_MAX = 100_000
+DIMENSIONS_COUNT_MAX = 8
+ALIGNMENT_BYTES = 32
+"""Where ``general.alignment`` does not say otherwise."""
+
+_BLOCKS = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
+    10: (256, 84), 11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292),
+    24: (1, 1), 25: (1, 2), 26: (1, 4), 27: (1, 8), 28: (1, 8), 30: (1, 2),
+}  # fmt: skip
+"""ggml's types of tensors: elements of a block, and its bytes. Of another type the place alone is checked."""
 
 _SCALARS = {
     0: struct.Struct("<B"),
@@ -51,28 +62,68 @@ def read_header(path: Path, until: str = "") -> dict[str, Value]:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        if _take(file, 4) != GGUF_MAGIC:
-            raise GgufError(f"{path} is not a GGUF file")
-        version = _number(file, _UINT32)
-        if version not in (2, 3):
-            raise GgufError(f"{path} is of GGUF version {version}; versions 2 and 3 are known here")
-        _number(file, _UINT64)  # tensors
-        pairs_count = _number(file, _UINT64)
-        if pairs_count > PAIRS_COUNT_MAX:
-            raise GgufError(f"{path} claims to have {pairs_count} entries in its head")
-        found: dict[str, Value] = {}
-        for _ in range(pairs_count):
-            key = _text(file)
-            kind = _number(file, _UINT32)
-            if kind == _TEXT:
-                found[key] = _text(file)
-            elif kind == _ARRAY:
-                _skip_array(file, ARRAY_DEPTH_MAX)
-            else:
-                found[key] = _scalar(file, kind)
-            if until and key.endswith(until):
-                break
+        _, found = _pairs(file, path, until)
         return found
+
+
+def lacking_bytes(path: Path) -> int:
+    """How many bytes are missing at the end of the file for its last tensor to be whole; 0 for a whole file.
+
+    Raises:
+        GgufError: the head is not well-formed.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        tensors_count, found = _pairs(file, path, "")
+        if tensors_count > TENSORS_COUNT_MAX:
+            raise GgufError(f"{path} claims to have {tensors_count} tensors")
+        end = 0
+        for _ in range(tensors_count):
+            end = max(end, _tensor_end(file))
+        alignment = found.get("general.alignment", ALIGNMENT_BYTES)
+        if not isinstance(alignment, int) or alignment <= 0:
+            raise GgufError(f"{path} has general.alignment {alignment!r}")
+        start = -(-file.tell() // alignment) * alignment
+        return max(0, start + end - path.stat().st_size) if tensors_count else 0
+
+
+def _pairs(file: BinaryIO, path: Path, until: str) -> tuple[int, dict[str, Value]]:
+    """The number of tensors, and the entries of the head."""
+    if _take(file, 4) != GGUF_MAGIC:
+        raise GgufError(f"{path} is not a GGUF file")
+    version = _number(file, _UINT32)
+    if version not in (2, 3):
+        raise GgufError(f"{path} is of GGUF version {version}; versions 2 and 3 are known here")
+    tensors_count = _number(file, _UINT64)
+    pairs_count = _number(file, _UINT64)
+    if pairs_count > PAIRS_COUNT_MAX:
+        raise GgufError(f"{path} claims to have {pairs_count} entries in its head")
+    found: dict[str, Value] = {}
+    for _ in range(pairs_count):
+        key = _text(file)
+        kind = _number(file, _UINT32)
+        if kind == _TEXT:
+            found[key] = _text(file)
+        elif kind == _ARRAY:
+            _skip_array(file, ARRAY_DEPTH_MAX)
+        else:
+            found[key] = _scalar(file, kind)
+        if until and key.endswith(until):
+            break
+    return tensors_count, found
+
+
+def _tensor_end(file: BinaryIO) -> int:
+    """Where a tensor's data ends, counted from the start of all data."""
+    _text(file)
+    dimensions_count = _number(file, _UINT32)
+    if dimensions_count > DIMENSIONS_COUNT_MAX:
+        raise GgufError(f"the head has a tensor of {dimensions_count} dimensions")
+    elements = 1
+    for _ in range(dimensions_count):
+        elements *= _number(file, _UINT64)
+    block_elements, block_bytes = _BLOCKS.get(_number(file, _UINT32), (elements or 1, 1))
+    return _number(file, _UINT64) + -(-elements // block_elements) * block_bytes
 
 
 def _take(file: BinaryIO, size: int) -> bytes:

@@ -145,3 +145,11 @@ def test_a_hub_name_of_a_kind_that_fetches_is_a_note(tmp_path: Path) -> None:
         models=[Model(name="v", kind="vllm", source="org/name")], data_dir=str(tmp_path)
     )
     assert [finding.level for finding in model_files(settings, GIB)] == ["note"]
+
+
+def test_a_download_that_broke_off_is_an_error(demo_model: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(demo_model.read_bytes()[:-5_000_000])
+    (found,) = look(str(cut), tmp_path)
+    assert found.level == "error"
+    assert "4.8 MiB are missing" in found.found

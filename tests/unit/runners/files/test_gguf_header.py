@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rempart.runners.files.gguf_header import GgufError, read_header
+from rempart.runners.files.gguf_header import GgufError, lacking_bytes, read_header
 
 
 def text(value: str) -> bytes:
@@ -80,3 +80,16 @@ def test_the_demo_models_head_is_read(demo_model: Path) -> None:
     found = read_header(demo_model)
     assert found["llama.context_length"] == 8192
     assert found["llama.block_count"] == 30
+
+
+@pytest.mark.parametrize("lacking", [0, 1, 1000, 10_000_000])
+def test_what_is_missing_at_the_end_of_a_file_is_told_to_the_byte(
+    demo_model: Path, tmp_path: Path, lacking: int
+) -> None:
+    data = demo_model.read_bytes()
+    assert lacking_bytes(written(tmp_path, data[: len(data) - lacking])) == lacking
+
+
+def test_a_file_that_promises_tensors_and_ends_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(GgufError, match="ends in the middle"):
+        lacking_bytes(written(tmp_path, head()))
