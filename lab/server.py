@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -82,6 +83,9 @@ class RempartServer:
         self.data_dir = folder / "data"
         self.port = 0
         self.control_port = 0
+        self.scheme = "http"
+        self.tls: ssl.SSLContext | None = None
+        """What it is asked with when it speaks TLS."""
         self._arguments = arguments
         self._environment = environment or {}
         self.process: subprocess.Popen[bytes] | None = None
@@ -121,6 +125,7 @@ class RempartServer:
             )
 
         line = until(starting, timeout_s, "the server's first log line")
+        self.scheme = line["address"].partition(":")[0]
         self.port = int(line["address"].rpartition(":")[2])
         self.control_port = int(line["control"].rpartition(":")[2])
         until(
@@ -155,16 +160,16 @@ class RempartServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def get(self, path: str, *, key: str = "", control: bool = False) -> tuple[int, bytes]:
         """GET with urllib; (0, b"") when nothing answers."""
         port = self.control_port if control else self.port
-        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}")
+        request = urllib.request.Request(f"{self.scheme}://127.0.0.1:{port}{path}")
         if key:
             request.add_header("authorization", f"Bearer {key}")
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=5, context=self.tls) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
@@ -174,10 +179,12 @@ class RempartServer:
     def post(self, path: str, *, control: bool = False) -> tuple[int, bytes]:
         """POST without a body, as the administrator."""
         port = self.control_port if control else self.port
-        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method="POST", data=b"")
+        request = urllib.request.Request(
+            f"{self.scheme}://127.0.0.1:{port}{path}", method="POST", data=b""
+        )
         request.add_header("authorization", f"Bearer {ADMIN_KEY}")
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=60, context=self.tls) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()

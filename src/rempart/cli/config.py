@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from rempart.cli import serve_file
+from rempart.cli.certificates import check_certificate
 from rempart.cli.configuration import resolved
 from rempart.cli.options import Config, Json
 from rempart.cli.output import print_json, say
@@ -18,11 +19,12 @@ def check(config: Config = None, as_json: Json = False) -> None:
     """Check file and environment whole; exit code 1 when something is wrong.
 
     A model file that is not on this machine is a note, not an error: the configuration may be meant
-    for another one.
+    for another one. The files of [tls] must be there and belong together.
     """
     from rempart.settings.source import missing_files
 
     settings = resolved(config, {})
+    check_certificate(settings)
     for found in missing_files(settings):
         say(f"note: {found.text}")
     names = [model.name for model in settings.models]

@@ -47,6 +47,7 @@ def _examine(config: Path | None, model: str, data_dir: Path | None) -> "Iterato
     from importlib.metadata import distributions
 
     from rempart.cli.checks import (
+        certificates,
         database,
         folders,
         gpu,
@@ -81,6 +82,7 @@ def _examine(config: Path | None, model: str, data_dir: Path | None) -> "Iterato
     yield from folders.data_folder(Path(settings.data_dir))
     yield folders.log_folder(settings.logs.file)
     yield from folders.config_file(config or Path(CONFIG_FILE), _has_secrets(config))
+    yield from certificates.certificate(settings)
     yield from network.ports(settings)
     yield from network.upstreams(settings.models)
     yield from gpu.gpus()

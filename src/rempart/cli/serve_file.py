@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rempart.cli.certificates import check_certificate
 from rempart.cli.configuration import resolved
 from rempart.cli.failure import CommandFailed
 
@@ -34,13 +35,16 @@ class Asked:
         Raises:
             CommandFailed: it has errors.
         """
-        return resolved(
+        settings = resolved(
             Path(self.config) if self.config else None,
             self.options,
             model=self.model,
             with_files=with_files,
             folder=Path(self.folder),
         )
+        if with_files:
+            check_certificate(settings)
+        return settings
 
     def written(self) -> str:
         """As JSON."""

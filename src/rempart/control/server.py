@@ -6,6 +6,7 @@ parse in plain text.
 
 import asyncio
 import socket
+import ssl
 import struct
 from typing import Any
 
@@ -47,6 +48,39 @@ def uvicorn_config(app: App) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=1,
     )
+
+
+class ControlServer(uvicorn.Server):
+    """uvicorn on sockets that are given to it, with TLS for those of the network.
+
+    Args:
+        tls: None: none.
+    """
+
+    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(config)
+        self._tls = tls
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept; uvicorn itself knows one context for all its sockets."""
+        given = sockets or []
+        with_tls = [one for one in given if self._tls is not None and one.family != socket.AF_UNIX]
+        await super().startup([one for one in given if one not in with_tls])
+        loop = asyncio.get_running_loop()
+        for listener in with_tls:
+            accepting = await loop.create_server(
+                self._new_protocol,
+                sock=listener,
+                ssl=self._tls,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=HEAD_S_MAX,
+            )
+            self.servers.append(accepting)
+
+    def _new_protocol(self) -> asyncio.Protocol:
+        return ControlProtocol(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
 
 def peer_uid(transport: asyncio.BaseTransport) -> int | None:

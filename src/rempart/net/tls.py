@@ -6,6 +6,7 @@ certificate reaches new connections on every kind of server and event loop, and 
 they are.
 """
 
+import hashlib
 import os
 import ssl
 from collections.abc import Callable
@@ -18,6 +19,8 @@ PROTOCOLS = ["http/1.1"]
 LOOK_S = 1.0
 """How often to look at the files: two ``stat`` calls, 4 µs."""
 PEM_BYTES_MAX = 1 << 20
+
+_PEM_BEGIN, _PEM_END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 Stamp = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -131,6 +134,15 @@ class Certificate:
             raise
         self._loaded, self._seen, self._reported = stamp, None, ""
         return True
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate file's first certificate, as ``openssl x509 -fingerprint`` shows it."""
+        try:
+            first = self._files.cert.read_text("latin-1").partition(_PEM_END)[0] + _PEM_END
+            der = ssl.PEM_cert_to_DER_cert(first[first.index(_PEM_BEGIN) :])
+        except (OSError, ValueError):
+            return ""  # changed again meanwhile
+        return ":".join(f"{byte:02X}" for byte in hashlib.sha256(der).digest())
 
     def _hand_over(
         self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, first: ssl.SSLContext

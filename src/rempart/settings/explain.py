@@ -33,7 +33,6 @@ LATER_SECTIONS = {
     "database": "[database]",
     "shared": "[shared]",
     "alerts": "[alerts]",
-    "tls": "[tls]",
     "aliases": "[[aliases]]",
 }
 """Sections of later versions: refused by name, since ignoring a limit in silence would be worse."""

@@ -315,9 +315,13 @@ def _complete(settings: Settings, folder: FilePath) -> Settings:
         logs = replace(logs, file=str(folder / logs.file))
     if health.detail is None:
         health = replace(health, detail="all" if _is_loopback(server.host) else "key")
+    tls = settings.tls
+    if tls.cert:
+        tls = replace(tls, cert=str(folder / tls.cert), key=str(folder / tls.key))
     return replace(
         settings,
         server=server,
+        tls=tls,
         logs=logs,
         health=Health(detail=health.detail, metrics_open=health.metrics_open),
         data_dir=str(data_dir),

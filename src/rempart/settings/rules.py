@@ -38,6 +38,12 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 SOCKET_PATH_BYTES_MAX = 107
 """``sun_path`` of Linux has 108 bytes with the closing zero (unix(7))."""
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
+_ORIGIN = re.compile(
+    # Extensions and apps have schemes of their own (chrome-extension://…, tauri://localhost).
+    r"([a-z][a-z0-9+.-]*)://([a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?"
+)
+
 _OF_EVERY_KIND = frozenset(
     {"name", "kind", "slots", "queue_max", "context", "pin", "preload", "deadline", "extra_fields"}
     | {"limits", "prices", "system"}
@@ -251,6 +257,50 @@ def _server(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def _tls(settings: Settings) -> Iterator[Problem]:
+    for name, other in (("cert", "key"), ("key", "cert")):
+        if getattr(settings.tls, name) and not getattr(settings.tls, other):
+            yield problem(
+                ("tls", other),
+                f"be set when {name} is",
+                "none",
+                f'Write {other} = "…", the file that belongs to {name}.',
+            )
+
+
+def _cors(settings: Settings) -> Iterator[Problem]:
+    origins = settings.cors.origins
+    for place, origin in enumerate(origins):
+        path: Path = ("cors", "origins", place)
+        if origin == "*":
+            if len(origins) > 1:
+                yield problem(
+                    path, "be the only one when it is *", f"{len(origins)} of them", "Choose."
+                )
+        elif (written := serialised_origin(origin)) is None:
+            yield problem(
+                path,
+                "be an origin such as https://app.example, with scheme, host and at most a port",
+                f'"{origin}"',
+                "Write no path, no *. and no null; each origin by itself.",
+            )
+        elif written != origin:
+            yield problem(
+                path, "be written as browsers send it", f'"{origin}"', f'Write "{written}".'
+            )
+
+
+def serialised_origin(text: str) -> str | None:
+    """An origin as browsers write it: small letters, no default port (RFC 6454 §6.2); None: it is none."""
+    match = _ORIGIN.fullmatch(text.lower())
+    if match is None:
+        return None
+    scheme, host, port = match.groups()
+    if port is None or int(port) == DEFAULT_PORTS.get(scheme):
+        return f"{scheme}://{host}"
+    return f"{scheme}://{host}:{int(port)}" if 0 < int(port) < 65536 else None
+
+
 def _sizes(settings: Settings) -> Iterator[Problem]:
     try:
         share_or_size_bytes(settings.memory.budget, 1)
@@ -302,6 +352,8 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _base_urls,
     _routes,
     _server,
+    _tls,
+    _cors,
     _sizes,
     _clocks,
 )

@@ -80,6 +80,12 @@ TABLE: tuple[Metric, ...] = (
         "Requests refused by the HTTP layer, before any operation.",
     ),
     Metric(
+        "rempart_tls_handshakes_failed_total",
+        Kind.COUNTER,
+        (),
+        "Connections that got no further than their TLS handshake.",
+    ),
+    Metric(
         "rempart_log_lines_dropped_total", Kind.COUNTER, (), "Log lines that could not be written."
     ),
     Metric(
@@ -190,6 +196,7 @@ class Metrics:
         self.in_flight = Counter(cells, "rempart_requests_in_flight")
         self.response_bytes = Counter(cells, "rempart_response_bytes_total")
         self.http_refused = Counter(cells, "rempart_http_refused_total")
+        self.handshakes_failed = Counter(cells, "rempart_tls_handshakes_failed_total")
         self.log_lines_dropped = Counter(cells, "rempart_log_lines_dropped_total")
         self.runner_restarts = Counter(cells, "rempart_runner_restarts_total")
         self.worker_restarts = Counter(cells, "rempart_worker_restarts_total")

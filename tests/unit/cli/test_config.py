@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lab.command import rempart
+from lab.new_certificates import new_pair
 
 MODEL = '[[models]]\nname = "a"\nsource = "demo"\n'
 
@@ -90,3 +91,18 @@ def test_a_serve_file_that_is_none_is_refused(tmp_path: Path, text: str | None) 
     ran = rempart("config", "resolve", "--serve-file", "serve.json", cwd=tmp_path)
     assert ran.code == 1
     assert "serve.json is not what `rempart serve` writes" in ran.err
+
+
+def test_a_certificate_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
+    one, other = new_pair(tmp_path, "one"), new_pair(tmp_path, "other")
+    for cert, key, found in [
+        (one.cert.name, one.key.name, ""),
+        (one.cert.name, other.key.name, "[tls]: tls.key must be the key of the certificate"),
+        (one.cert.name, "none.key", "[tls]: tls.key must be a readable file"),
+        (one.cert.name, "", "rempart.toml line 3: tls.key must be set when cert is"),
+    ]:
+        lines = f'[tls]\ncert = "{cert}"\nkey = "{key}"\n'
+        (tmp_path / "rempart.toml").write_text(lines + MODEL)
+        ran = rempart("config", "check", cwd=tmp_path)
+        assert ran.code == (1 if found else 0)
+        assert found in ran.err

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import uvicorn
 
 from rempart.base.clock import SystemClock
 from rempart.control.app import build_app
-from rempart.control.server import uvicorn_config
+from rempart.control.server import ControlServer, uvicorn_config
 from rempart.domain.errors import InvalidApiKey, MissingApiKey
 from rempart.domain.keys import ALL_SCOPES, Principal, find_key, secret_in_header
 from rempart.processes import messages
 from rempart.processes.arguments import Inherited, Link
+from rempart.processes.certificates import keep_certificate, open_certificate
 from rempart.processes.control.operator_link import OperatorLink
 from rempart.settings.model import Settings
 from rempart.telemetry import system
@@ -71,13 +71,16 @@ async def run(arguments: list[str]) -> int:
             "bug", request_id=request_id, traceback=_trace(bug)
         ),
     )
-    server = _Server(uvicorn_config(app))
+    certificate = await open_certificate(settings, log)
+    server = _Server(uvicorn_config(app), certificate.context if certificate is not None else None)
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(server.serve(sockets=inherited.listeners), name="http")
         sampling = tasks.create_task(_sample(settings, Path(welcome.run_dir), log), name="samples")
+        fresh = tasks.create_task(keep_certificate(certificate, log), name="tls")
         link.send(messages.Ready())
         await ended.wait()
         sampling.cancel()
+        fresh.cancel()
         server.should_exit = True
         try:
             async with asyncio.timeout(GRACE_S):
@@ -88,7 +91,7 @@ async def run(arguments: list[str]) -> int:
     return 0
 
 
-class _Server(uvicorn.Server):
+class _Server(ControlServer):
     """uvicorn without its own signal handlers: main's orders come over the channel."""
 
     @contextmanager

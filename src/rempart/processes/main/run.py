@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -131,8 +132,8 @@ class Main:
         self._log.info(
             "starting",
             pid=os.getpid(),
-            address=sockets.address_text(self._data_listeners[0]),
-            control=sockets.address_text(self._control_listeners[0]),
+            address=self._address(self._data_listeners[0]),
+            control=self._address(self._control_listeners[0]),
             workers=self._settings.server.workers,
             models=[model.name for model in self._settings.models],
             descriptors_max=self._descriptor_count,
@@ -169,6 +170,9 @@ class Main:
             ) from error
         return descriptor
 
+    def _address(self, listener: socket.socket) -> str:
+        return sockets.address_text(listener, "https" if self._settings.tls.cert else "http")
+
     def _welcome(self, name: str, generation: int) -> messages.Welcome:
         return messages.Welcome(
             settings=self._settings_json,
@@ -180,7 +184,7 @@ class Main:
             keys=[self._admin.stored],
             started_at_s=self._started_at_s,
             addresses=[
-                sockets.address_text(listener)
+                self._address(listener)
                 for listener in (self._data_listeners[0], self._control_listeners[0])
             ],
         )
@@ -261,8 +265,8 @@ class Main:
             return  # its reader is a program; the key stands in its file
         names = [model.name for model in self._settings.models]
         for line in banner.ready_lines(
-            sockets.address_text(self._data_listeners[0]),
-            sockets.address_text(self._control_listeners[0]),
+            self._address(self._data_listeners[0]),
+            self._address(self._control_listeners[0]),
             names[0] if names else "",
             self._admin,
             self._settings.logs.file,

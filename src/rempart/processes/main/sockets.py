@@ -113,7 +113,7 @@ def raise_descriptor_limit() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def address_text(listener: socket.socket) -> str:
+def address_text(listener: socket.socket, scheme: str = "http") -> str:
     """``http://host:port`` of a bound TCP socket, for people."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import signal
+import socket
 import sys
 from collections.abc import Awaitable
 from contextlib import suppress
@@ -10,8 +11,10 @@ from typing import Any
 
 import uvloop
 
+from rempart.net.tls import Certificate
 from rempart.processes import messages
 from rempart.processes.arguments import Inherited, Link
+from rempart.processes.certificates import keep_certificate, open_certificate
 from rempart.processes.worker.build import Worker, build
 from rempart.runners import interface
 
@@ -43,7 +46,13 @@ async def run(arguments: list[str]) -> int:
             tasks.create_task(_beat(worker, link), name="heartbeat"),
             tasks.create_task(_keep_pools(worker), name="pools"),
         ]
-        await worker.server.serve(inherited.listeners)
+        certificate = await open_certificate(worker.settings, worker.log)
+        serving.append(
+            tasks.create_task(
+                keep_certificate(certificate, worker.log, _HandshakeCount(worker)), name="tls"
+            )
+        )
+        await _serve(worker, inherited.listeners, certificate)
         link.send(messages.Ready())
         await _until_end(worker, ending)
         for task in serving:
@@ -53,6 +62,30 @@ async def run(arguments: list[str]) -> int:
     link.send(messages.Drained())
     link.close()
     return 0
+
+
+async def _serve(
+    worker: Worker, listeners: list[socket.socket], certificate: Certificate | None
+) -> None:
+    """Accept on all of them; TLS is for the network, not for a Unix socket."""
+    local = [one for one in listeners if one.family == socket.AF_UNIX]
+    context = certificate.context if certificate is not None else None
+    await worker.server.serve([one for one in listeners if one not in local], context)
+    if local:
+        await worker.server.serve(local)
+
+
+class _HandshakeCount:
+    """Carries the server's figure into the metrics."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._counted = 0
+
+    def __call__(self) -> None:
+        failed = self._worker.server.statistics().handshakes_failed
+        self._worker.metrics.handshakes_failed.add(failed - self._counted)
+        self._counted = failed
 
 
 def calm_collector() -> None:
