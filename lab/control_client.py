@@ -25,13 +25,19 @@ class Answer:
         return self.json["error"]
 
 
-def ask(port: int, method: str, path: str, key: str = "", **headers: str) -> Answer:
+def ask(
+    port: int, method: str, path: str, key: str = "", *, json_body: Any = None, **headers: str
+) -> Answer:
     """One request by TCP."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     if key:
         headers["Authorization"] = f"Bearer {key}"
+    body = None
+    if json_body is not None:
+        body = json.dumps(json_body)
+        headers["Content-Type"] = "application/json"
     try:
-        connection.request(method, path, headers=headers)
+        connection.request(method, path, body=body, headers=headers)
         answer = connection.getresponse()
         found = {name.lower(): value for name, value in answer.getheaders()}
         return Answer(answer.status, found, answer.read())

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
+from lab.registry import DictStore, kept, registry_of
 from rempart.base.clock import SystemClock
 from rempart.control.app import build_app
 from rempart.control.server import uvicorn_config
@@ -99,6 +100,7 @@ class ControlServer:
     socket_path: Path
     port: int
     bugs: queue.Queue[tuple[Exception, str]]
+    store: DictStore
 
     @property
     def url(self) -> str:
@@ -110,8 +112,10 @@ def control_server(data_dir: Path) -> Iterator[ControlServer]:
     """Serve in a thread of its own until the block ends."""
     link = FakeLink()
     bugs: queue.Queue[tuple[Exception, str]] = queue.Queue(maxsize=100)
+    store = DictStore()
     app = build_app(
         link=link,
+        registry=kept(registry_of(store)),
         settings=SETTINGS,
         authenticate=authenticate,
         clock=SystemClock(),
@@ -128,7 +132,7 @@ def control_server(data_dir: Path) -> Iterator[ControlServer]:
     )
     running.start()
     try:
-        yield ControlServer(link, path, tcp.getsockname()[1], bugs)
+        yield ControlServer(link, path, tcp.getsockname()[1], bugs, store)
     finally:
         server.should_exit = True
         running.join()

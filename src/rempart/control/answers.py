@@ -71,12 +71,22 @@ class Answers:
             is_ended = message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
 
+        received_bytes = 0
+
+        async def receive_bounded() -> Message:
+            nonlocal received_bytes
+            message = await receive()
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > BODY_BYTES_MAX:  # chunked: no header told its length
+                raise BodyTooLarge(limit_bytes=BODY_BYTES_MAX)
+            return message
+
         self._under_way += 1
         try:
             scope.setdefault("state", {})["request_id"] = request_id
             self._refuse_early(scope)
             scope["state"]["principal"] = admit(scope, self._authenticate)
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive_bounded, send_with_id)
         except RempartError as error:
             await self._answer_error(error, request_id, send_with_id)
         except Exception as bug:

@@ -10,10 +10,12 @@ from starlette.exceptions import HTTPException
 from rempart.base.clock import Clock, iso_utc
 from rempart.base.ids import Ids
 from rempart.control.access import PUBLIC, Authenticate
+from rempart.control.actions.fields import wrong_fields_of
 from rempart.control.answers import Answers, App, error_body
-from rempart.control.api import models, public, settings
+from rempart.control.api import audit, keys, models, projects, public, settings
 from rempart.control.api.shapes import ErrorAnswer
 from rempart.control.link import Link
+from rempart.control.registry import Registry
 from rempart.domain.errors import (
     InternalError,
     InvalidRequest,
@@ -36,6 +38,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 def build_app(
     *,
     link: Link,
+    registry: Registry | None,
     settings: Settings,
     authenticate: Authenticate,
     clock: Clock,
@@ -47,11 +50,11 @@ def build_app(
         authenticate: who a request comes from, by its headers.
         report: told of bugs, with the request's id.
     """
-    api = api_of(link, settings, clock)
+    api = api_of(link, registry, settings, clock)
     return Answers(api, authenticate=authenticate, clock=clock, ids=Ids(clock), report=report)
 
 
-def api_of(link: Link, shown: Settings, clock: Clock) -> FastAPI:
+def api_of(link: Link, registry: Registry | None, shown: Settings, clock: Clock) -> FastAPI:
     """The routes and their description, without what stands around them."""
     api = FastAPI(
         title="Rempart control API",
@@ -66,6 +69,9 @@ def api_of(link: Link, shown: Settings, clock: Clock) -> FastAPI:
         responses=ERRORS,
     )
     api.include_router(public.router())
+    if registry is not None:
+        for noun in (keys, projects, audit):
+            api.include_router(noun.router(registry))
     api.include_router(models.router(link, clock))
     api.include_router(settings.router(shown))
     _answer_errors(api, clock)
@@ -97,7 +103,7 @@ def _as_ours(request: Request, error: Exception) -> RempartError:
     if isinstance(error, RempartError):
         return error
     if isinstance(error, RequestValidationError):
-        return _wrong_parameters(error)
+        return wrong_fields_of(list(error.errors()), skip=1)  # the first is "body" or "query"
     if isinstance(error, HTTPException) and error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         return MethodNotAllowed(path=path, method=request.method, allowed=allowed)
@@ -106,19 +112,6 @@ def _as_ours(request: Request, error: Exception) -> RempartError:
     if isinstance(error, HTTPException) and error.status_code < 500:
         return InvalidRequest(reason=str(error.detail))
     return InternalError()
-
-
-def _wrong_parameters(error: RequestValidationError) -> InvalidRequest:
-    fields = [
-        {"field": ".".join(map(str, item["loc"][1:])) or "body", "problem": item["msg"]}
-        for item in error.errors()
-    ]
-    first = fields[0]
-    return InvalidRequest(
-        param=first["field"],
-        reason=f"{first['field']}: {first['problem']}. GET /openapi.json says what it takes.",
-        details={"fields": fields},
-    )
 
 
 def _described(api: FastAPI) -> dict[str, Any]:

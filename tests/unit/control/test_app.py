@@ -132,6 +132,13 @@ def test_the_description_lists_the_routes_and_that_they_need_a_key(control: Cont
     document = ask(control.port, "GET", "/openapi.json").json
     assert set(document["paths"]) == {
         "/livez",
+        "/api/audit",
+        "/api/keys",
+        "/api/keys/{id}",
+        "/api/keys/{id}/revoke",
+        "/api/keys/{id}/rotate",
+        "/api/projects",
+        "/api/projects/{id}",
         "/api/models",
         "/api/models/{name}",
         "/api/models/{name}/logs",

@@ -64,6 +64,7 @@ async def run(arguments: list[str]) -> int:
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     app = build_app(
         link=operators,
+        registry=None,
         settings=settings,
         authenticate=_authentication(welcome),
         clock=clock,

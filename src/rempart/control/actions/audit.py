@@ -1,0 +1,35 @@
+"""What an operator can do with the audit log: read it, verify it, take it elsewhere."""
+
+from typing import Any
+
+from rempart.base.clock import iso_utc
+from rempart.control.registry import Registry
+from rempart.state.durable.interface import AuditRow
+
+
+async def page(
+    registry: Registry, *, limit: int, cursor: str = "", newest_first: bool = True
+) -> tuple[list[AuditRow], str | None]:
+    """Entries, and the cursor after which they go on.
+
+    Raises:
+        InvalidRequest: the cursor is none that was given out.
+    """
+    found = await registry.store.audit(limit=limit, cursor=cursor, newest_first=newest_first)
+    return list(found.items), found.next_cursor or None
+
+
+def document(row: AuditRow) -> dict[str, Any]:
+    """An entry as operators read it."""
+    act = row.act
+    return {
+        "sequence": row.sequence,
+        "at": iso_utc(row.at),
+        "actor": act.actor,
+        "address": act.address,
+        "action": act.action,
+        "target": act.target,
+        "before": act.before,
+        "after": act.after,
+        "hash": row.hash.hex(),
+    }

@@ -1,0 +1,30 @@
+"""``/api/audit``."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+
+from rempart.control.actions import audit
+from rempart.control.api.key_shapes import AuditEntries, AuditEntry
+from rempart.control.api.keys import Cursor, Limit
+from rempart.control.registry import Registry
+
+Order = Annotated[Literal["newest", "oldest"], Query(description="Which entries come first.")]
+
+
+def router(registry: Registry) -> APIRouter:
+    """The routes of this noun."""
+    routes = APIRouter(prefix="/api/audit", tags=["audit"])
+
+    @routes.get("", summary="List what operators did, and what failed to authenticate")
+    async def list_entries(
+        limit: Limit = 100, cursor: Cursor = "", order: Order = "newest"
+    ) -> AuditEntries:
+        rows, following = await audit.page(
+            registry, limit=limit, cursor=cursor, newest_first=order == "newest"
+        )
+        return AuditEntries(
+            items=[AuditEntry(**audit.document(row)) for row in rows], next=following
+        )
+
+    return routes
