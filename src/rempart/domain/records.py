@@ -20,6 +20,9 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
         bytes_in, bytes_out: of the bodies.
         wasted_tokens: completion tokens that nobody got, where the runner does not tell them itself.
         prompt: the request's text, only where the operator asked for it.
+        guard: what each detector covered: ``prompt.secrets`` → ``passed``, ``masked:2``, ``refused`` or
+            ``skipped``; empty where none is on.
+        guard_findings: ``prompt.iban`` → how many.
         malformed_events: events of the runner's stream that were no chunks and were left out.
     """
 
@@ -48,6 +51,8 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     ignored_fields: list[str]
     prompt: str = ""
     wasted_tokens: int = 0
+    guard: dict[str, str] = {}
+    guard_findings: dict[str, int] = {}
 
     def fields(self) -> dict[str, Any]:
         """The fields that say something, for a log line."""

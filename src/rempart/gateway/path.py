@@ -16,6 +16,8 @@ from rempart.gateway.authentication.step import Authentication
 from rempart.gateway.deadline import Clocks, Deadline
 from rempart.gateway.error_answers import ErrorAnswers, OnBug
 from rempart.gateway.exchange import Call, Exchange, Operation, Route, encode_json
+from rempart.gateway.guard.hold_timer import HoldTimer
+from rempart.gateway.guard.pipeline import Guard
 from rempart.gateway.keep_alive import KeepAlive
 from rempart.gateway.record import FanOut, Recorded
 from rempart.gateway.relay.step import Relay
@@ -51,6 +53,7 @@ class Way:
         clocks: of each model, by name.
         read_s: how long a request may take until its call is known.
         is_runner: whether a model's process is ours, for the name of its errors.
+        guard: of prompts and answers; None, or one with nothing on: it costs nothing.
         keeps_prompts: records get the text of requests; the operator asked for it ([logs] prompts).
     """
 
@@ -69,6 +72,7 @@ class Way:
         is_runner: Callable[[str], bool],
         is_accepting: Callable[[], bool],
         keeps_prompts: bool = False,
+        guard: Guard | None = None,
     ) -> None:
         self._ids = ids
         self._routes = routes
@@ -82,6 +86,8 @@ class Way:
         self._is_runner = is_runner
         self._is_accepting = is_accepting
         self._keeps_prompts = keeps_prompts
+        self._guard = guard if guard is not None and guard.is_on else None
+        self._hold_s = guard.hold_s if guard is not None else 0.0
 
     async def serve(self, exchange: Exchange) -> None:
         """Serve one exchange. Raises nothing but a cancellation from outside."""
@@ -98,10 +104,12 @@ class Way:
             call = exchange.call = await operation.prepare(exchange)  # 5
             if call is None:
                 return
+            if self._guard is not None:
+                self._guard.begin(exchange, call)
             if self._keeps_prompts:
                 exchange.prompt = prompt_text(call)
             deadline.begin_call(exchange)
-            with KeepAlive(exchange):
+            with KeepAlive(exchange), HoldTimer(exchange, self._hold_s):
                 for attempt in attempts(exchange):  # another only before the first byte
                     with attempt:
                         async with self._admission.slot(exchange) as replica:  # 8, 9

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from rempart.domain.errors import ClientClosed, TimedOut
+from rempart.domain.guard import DETECTOR_OF
 from rempart.domain.records import RequestRecord
 from rempart.gateway.exchange import Exchange
 from rempart.telemetry.logs import Level, Log
@@ -96,6 +97,8 @@ def build(exchange: Exchange) -> RequestRecord:
         malformed_events=shape.malformed_count if shape is not None else 0,
         ignored_fields=exchange.ignored_fields,
         prompt=exchange.prompt,
+        guard=exchange.guard.coverage() if exchange.guard is not None else {},
+        guard_findings=exchange.guard.findings() if exchange.guard is not None else {},
         wasted_tokens=(completion_tokens or 0)
         if status in CUT_SHORT and not exchange.reports_slots
         else 0,
@@ -133,6 +136,9 @@ def fan_out_to(metrics: Metrics, log: Log) -> FanOut:
             metrics.tokens.add(record.completion_tokens, model, "completion")
         if record.wasted_tokens:
             metrics.wasted_tokens.add(record.wasted_tokens, model)
+        for name, count in record.guard_findings.items():
+            part, _, kind = name.partition(".")
+            metrics.guard_findings.add(count, part, DETECTOR_OF[kind], kind)
         level = Level.DEBUG if is_quiet else Level.WARNING if record.status >= 500 else Level.INFO
         if log.is_on(level):
             log.write(level, "request", record.fields())

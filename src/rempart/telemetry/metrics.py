@@ -86,6 +86,12 @@ TABLE: tuple[Metric, ...] = (
         "Connections that got no further than their TLS handshake.",
     ),
     Metric(
+        "rempart_guard_findings_total",
+        Kind.COUNTER,
+        ("part", "detector", "kind"),
+        "What the guard found, part prompt or answer.",
+    ),
+    Metric(
         "rempart_log_lines_dropped_total", Kind.COUNTER, (), "Log lines that could not be written."
     ),
     Metric(
@@ -197,6 +203,7 @@ class Metrics:
         self.response_bytes = Counter(cells, "rempart_response_bytes_total")
         self.http_refused = Counter(cells, "rempart_http_refused_total")
         self.handshakes_failed = Counter(cells, "rempart_tls_handshakes_failed_total")
+        self.guard_findings = Counter(cells, "rempart_guard_findings_total")
         self.log_lines_dropped = Counter(cells, "rempart_log_lines_dropped_total")
         self.runner_restarts = Counter(cells, "rempart_runner_restarts_total")
         self.worker_restarts = Counter(cells, "rempart_worker_restarts_total")

@@ -93,6 +93,9 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value <= TOKENS_MAX
 
 
+Edit = Callable[[dict[str, Any]], dict[str, Any]]
+
+
 class Assembler(Protocol):
     """Builds a document from chunks (``wire.chat.ChatAssembler`` and its kin)."""
 
@@ -231,6 +234,10 @@ class Observer:
         """The error as an event of the chat protocol."""
         return envelope.stream_error(error, request_id=request_id, timestamp=timestamp)
 
+    def edit_documents(self, edit: Edit) -> bool:
+        """See ``Shape``; a stream has no document."""
+        return False
+
 
 class PassedStream(Observer):
     """The runner's own events, untouched; usage that the client did not ask for is left out."""
@@ -334,6 +341,12 @@ class AssembledDocument(Observer):
         self._assembler = assembler
         self._default_id = default_id
         self._created = created
+        self._edit: Edit | None = None
+
+    def edit_documents(self, edit: Edit) -> bool:
+        """See ``Shape``."""
+        self._edit = edit
+        return True
 
     def feed(self, events: bytes) -> bytes:
         """See ``Shape``: nothing goes out before the end."""
@@ -343,7 +356,10 @@ class AssembledDocument(Observer):
 
     def assembled(self) -> dict[str, Any]:
         """The document of what was fed."""
-        return self._assembler.document(default_id=self._default_id, default_created=self._created)
+        document = self._assembler.document(
+            default_id=self._default_id, default_created=self._created
+        )
+        return document if self._edit is None else self._edit(document)
 
     def finish(self) -> bytes:
         """The document."""
@@ -352,8 +368,8 @@ class AssembledDocument(Observer):
 
     def whole(self, body: bytes) -> bytes:
         """A document from a server that does not stream, as it is."""
-        self.document(body)
-        return body
+        document = self.document(body)
+        return body if self._edit is None else encode_json(self._edit(document))
 
 
 class ConvertedDocument(AssembledDocument):
@@ -418,6 +434,15 @@ class WholeDocument(Observer):
     is_stream = False
     USAGE_BYTES_MAX = 4096
 
+    def __init__(self, *, is_runner: bool) -> None:
+        super().__init__(is_runner=is_runner)
+        self._edit: Edit | None = None
+
+    def edit_documents(self, edit: Edit) -> bool:
+        """See ``Shape``."""
+        self._edit = edit
+        return True
+
     def feed(self, events: bytes) -> bytes:
         """A server that streams here does not speak the protocol."""
         raise self.failure("it streamed an answer that is no stream")
@@ -437,4 +462,4 @@ class WholeDocument(Observer):
                 with suppress(ValueError):
                     self._see_usage(_decode(match[0]))
                 break
-        return body
+        return body if self._edit is None else encode_json(self._edit(self.document(body)))
