@@ -12,7 +12,7 @@ from rempart.base.clock import Clock, iso_utc
 from rempart.base.ids import Ids
 from rempart.control.access import Authenticate, admit
 from rempart.domain.errors import BodyTooLarge, InternalError, Overloaded, RempartError
-from rempart.wire import envelope
+from rempart.wire import envelope, security_headers
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -20,6 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+GUARDS = (*security_headers.ALWAYS, *security_headers.BROWSED, *security_headers.NO_PAGE)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 BODY_BYTES_MAX = 1024 * 1024
 UNDER_WAY_MAX = 256
@@ -65,8 +66,7 @@ class Answers:
                 headers = list(message.get("headers", []))
                 names = {name.lower() for name, _ in headers}
                 headers.append((b"x-request-id", request_id.encode()))
-                if b"cache-control" not in names:
-                    headers.append((b"cache-control", b"private, no-store"))
+                headers += [one for one in self._guards(scope) if one[0] not in names]
                 message = {**message, "headers": headers}
             is_ended = message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
@@ -97,6 +97,12 @@ class Answers:
                 raise  # the connection is closed: half an answer must not look like a whole one
         finally:
             self._under_way -= 1
+
+    def _guards(self, scope: Scope) -> security_headers.Headers:
+        """The headers that guard a browser; what the application says itself goes before them."""
+        has_tls = scope.get("scheme") == "https"
+        host = str((scope.get("server") or ("localhost",))[0])
+        return (*GUARDS, *security_headers.strict_transport(has_tls=has_tls, host=host))
 
     def _refuse_early(self, scope: Scope) -> None:
         if self._under_way > UNDER_WAY_MAX:

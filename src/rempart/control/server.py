@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from rempart.base.clock import SystemClock, iso_utc
 from rempart.base.ids import Ids
 from rempart.control.access import PEER_UID
-from rempart.control.answers import App, error_body
+from rempart.control.answers import GUARDS, App, error_body
 from rempart.domain.errors import (
     HeadersTooLarge,
     MalformedRequest,
@@ -175,6 +175,7 @@ class ControlProtocol(HttpToolsProtocol):
             (b"content-length", str(len(body)).encode()),
             (b"x-request-id", request_id.encode()),
             (b"connection", b"close"),
+            *GUARDS,
             *envelope.headers(error),
         ]
         head = b"HTTP/1.1 %d %s\r\n" % (error.answer_status, error.code.encode())

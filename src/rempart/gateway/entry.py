@@ -13,13 +13,29 @@ from rempart.net.http1.messages import Headers, Request
 from rempart.net.http1.server import Refusal, Reply
 from rempart.telemetry.logs import Log
 from rempart.telemetry.metrics import Metrics
+from rempart.wire import security_headers
+from rempart.wire.cors import CorsPolicy
 
 
 class Entry:
-    """What the HTTP server calls; knows every exchange under way, to end them at a shutdown."""
+    """What the HTTP server calls; knows every exchange under way, to end them at a shutdown.
+
+    Args:
+        cors: which pages of other origins may read answers; None: nothing is said of it.
+        more_headers: of every answer.
+    """
 
     def __init__(
-        self, *, way: Way, clock: Clock, ids: Ids, metrics: Metrics, log: Log, base_path: str
+        self,
+        *,
+        way: Way,
+        clock: Clock,
+        ids: Ids,
+        metrics: Metrics,
+        log: Log,
+        base_path: str,
+        cors: CorsPolicy | None = None,
+        more_headers: security_headers.Headers = (),
     ) -> None:
         self._way = way
         self._clock = clock
@@ -27,6 +43,8 @@ class Entry:
         self._metrics = metrics
         self._log = log
         self._base_path = base_path.rstrip("/")
+        self._cors = cors
+        self._more_headers = more_headers
         self.exchanges: set[Exchange] = set()
 
     async def handle(self, request: Request, reply: Reply) -> None:
@@ -34,6 +52,10 @@ class Entry:
         if self._base_path:
             self._strip(request)
         exchange = Exchange(request, reply, self._clock)
+        if self._more_headers:
+            exchange.extra_headers += self._more_headers
+        if self._cors is not None:
+            exchange.extra_headers += self._cors.answer(request.header(b"origin"))
         self.exchanges.add(exchange)
         self._metrics.in_flight.add(1)
         try:
@@ -64,7 +86,8 @@ class Entry:
         headers = [
             *answer.headers,
             (b"x-request-id", request_id.encode()),
-            (b"cache-control", b"private, no-store"),
+            *security_headers.ALWAYS,
+            *self._more_headers,
         ]
         self._log.info(
             "http_refused",

@@ -15,6 +15,7 @@ from rempart.domain.keys import ANONYMOUS, Principal
 from rempart.domain.models import ModelStatus, Replica
 from rempart.net.http1.messages import Headers, Request
 from rempart.net.http1.server import Reply
+from rempart.wire import security_headers
 
 encode_json = msgspec.json.Encoder().encode
 
@@ -295,12 +296,14 @@ class Exchange:
     def common_headers(self) -> Headers:
         """The headers that every answer carries."""
         request_id = self.request_id.encode("latin-1")
-        headers: Headers = [(b"x-request-id", request_id), (b"cache-control", b"private, no-store")]
+        headers: Headers = [(b"x-request-id", request_id), *security_headers.ALWAYS]
         if self.request.path.startswith("/v1/") or self.call is not None:
             headers.append((b"x-cache", b"bypass"))
             headers.append((b"server-timing", self.server_timing()))
             if self.is_messages:
                 headers.append((b"request-id", request_id))
+        else:
+            headers += security_headers.BROWSED
         if self.ignored_fields:
             headers.append(
                 (

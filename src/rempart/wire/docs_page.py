@@ -36,6 +36,7 @@ DOCS_HEADERS: dict[str, str] = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
 }
 """What the answer with the page must carry beside its content type, ``text/html; charset=utf-8``."""
 

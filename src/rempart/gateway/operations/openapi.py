@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from rempart.gateway.exchange import Answer, Exchange
 from rempart.wire.docs_page import DOCS_HEADERS
 
-PAGE_HEADERS = [(name.lower().encode(), value.encode()) for name, value in DOCS_HEADERS.items()]
+# The others of them are on every answer that a browser may open (wire/security_headers.py).
+PAGE_HEADERS = [
+    (name.lower().encode(), value.encode())
+    for name, value in DOCS_HEADERS.items()
+    if name.startswith(("Content-Security", "Cross-Origin-Opener"))
+]
 
 
 @dataclass(frozen=True, kw_only=True)

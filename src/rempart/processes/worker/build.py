@@ -42,8 +42,10 @@ from rempart.telemetry.cells import Cells
 from rempart.telemetry.logs import Log
 from rempart.telemetry.metrics import Metrics
 from rempart.wire import chat_request
+from rempart.wire.cors import cors_policy
 from rempart.wire.docs_page import docs_page
 from rempart.wire.openapi import openapi_document
+from rempart.wire.security_headers import strict_transport
 
 LOOPBACK = ("127.", "::1", "localhost")
 
@@ -148,9 +150,14 @@ def build(welcome: Welcome, link: Link) -> Worker:
         content_type=b"text/html; charset=utf-8",
         is_page=True,
     )
-    routes = RouteTable(
-        [*table(operations, metrics_open=settings.health.metrics_open), *custom], Preflight()
+    rows = [*table(operations, metrics_open=settings.health.metrics_open), *custom]
+    cors = cors_policy(
+        settings.cors.origins,
+        methods=[method for row in rows for method in row.methods],
+        max_age_s=settings.cors.max_age_s,
+        more_headers=[settings.limits.end_user_header] if settings.limits.end_user_header else [],
     )
+    routes = RouteTable(rows, Preflight(cors=cors))
     kinds = {model.name: model.kind for model in settings.models}
     way = Way(
         ids=ids,
@@ -169,7 +176,16 @@ def build(welcome: Welcome, link: Link) -> Worker:
         keeps_prompts=settings.logs.prompts,
     )
     entry = Entry(
-        way=way, clock=clock, ids=ids, metrics=metrics, log=log, base_path=settings.server.base_path
+        way=way,
+        clock=clock,
+        ids=ids,
+        metrics=metrics,
+        log=log,
+        base_path=settings.server.base_path,
+        cors=cors,
+        more_headers=strict_transport(
+            has_tls=bool(settings.tls.cert), host=settings.server.host
+        ),
     )
     server = Server(
         entry.handle,
