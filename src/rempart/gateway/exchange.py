@@ -4,7 +4,7 @@ An exchange is made when a request's head has come and lives until its record is
 it; only ``finish`` writes the last bytes, after the record.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -29,15 +29,33 @@ class Shape(Protocol):
     content_type: bytes
     is_stream: bool
     """Whether the client gets bytes as they come (else one document at the end)."""
-    prompt_tokens: int | None
-    completion_tokens: int | None
     chunk_count: int
     """Events with content seen so far: what was generated, where the runner has not told its usage."""
-    finish_reason: str
-    malformed_count: int
-    """Events that were no chunks, left out."""
-    error: RempartError | None
-    """What the runner reported in its stream; set by ``feed``, which still gives what came before it."""
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """As the runner told; None while it has not."""
+        ...
+
+    @property
+    def completion_tokens(self) -> int | None:
+        """As the runner told; None while it has not."""
+        ...
+
+    @property
+    def finish_reason(self) -> str:
+        """The last that came."""
+        ...
+
+    @property
+    def malformed_count(self) -> int:
+        """Events that were no chunks, left out."""
+        ...
+
+    @property
+    def error(self) -> RempartError | None:
+        """What the runner reported in its stream; set by ``feed``, which still gives what came before it."""
+        ...
 
     def feed(self, events: bytes) -> bytes:
         """Take whole events; gives the client's bytes, or nothing.
@@ -61,6 +79,10 @@ class Shape(Protocol):
 
     def fail(self, error: RempartError, request_id: str, timestamp: str) -> bytes:
         """The error as the last event of a stream that has begun."""
+        ...
+
+    def edit_documents(self, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> bool:
+        """Have the whole document pass ``edit`` before anything is made of it; False where there is none."""
         ...
 
 
@@ -187,6 +209,18 @@ class DeadlineScope(Protocol):
         ...
 
 
+class GuardReport(Protocol):
+    """What the guard covered and found, as the record asks for it (``guard.report``)."""
+
+    def coverage(self) -> dict[str, str]:
+        """``prompt.secrets`` → ``passed``, ``masked:2``, ``refused`` or ``skipped``."""
+        ...
+
+    def findings(self) -> dict[str, int]:
+        """``prompt.iban`` → how many."""
+        ...
+
+
 class Exchange:
     """One HTTP request with its answer under way. Times are monotonic seconds."""
 
@@ -202,6 +236,7 @@ class Exchange:
         "failed_replicas",
         "first_chunk_s",
         "grant",
+        "guard",
         "id",
         "ignored_fields",
         "is_queued",
@@ -259,6 +294,7 @@ class Exchange:
         self.is_queued = False
         self.ticket: Ticket | None = None
         self.grant = ""
+        self.guard: GuardReport | None = None
         self.queue_s: float | None = None
         self.runner_may_run = False
         self.first_chunk_s: float | None = None

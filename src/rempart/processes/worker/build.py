@@ -15,6 +15,7 @@ from rempart.gateway.authentication.step import Authentication
 from rempart.gateway.deadline import clocks_of
 from rempart.gateway.entry import Entry
 from rempart.gateway.exchange import Exchange, Operation, Route
+from rempart.gateway.guard.pipeline import Guard
 from rempart.gateway.operations.chat import ChatCompletions
 from rempart.gateway.operations.completions import Completions
 from rempart.gateway.operations.custom import CustomRoute
@@ -174,6 +175,7 @@ def build(welcome: Welcome, link: Link) -> Worker:
         is_runner=lambda model: kinds.get(model, "") in RUNNER_KINDS,
         is_accepting=lambda: runners.is_accepting,
         keeps_prompts=settings.logs.prompts,
+        guard=Guard(settings.guard),
     )
     entry = Entry(
         way=way,
