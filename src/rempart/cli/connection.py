@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rempart.cli.configuration import SOCKET, data_folder
-from rempart.cli.failure import CommandFailed
+from rempart.cli.failure import CommandFailed, NoServer
 
 ANSWER_S = 30.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
@@ -46,11 +46,12 @@ class Connection:
         self._parts = urlsplit(url)
         self._key = key
 
-    def ask(self, method: str, path: str, *, timeout_s: float = ANSWER_S) -> Any:
+    def ask(self, method: str, path: str, *, body: Any = None, timeout_s: float = ANSWER_S) -> Any:
         """The JSON of the answer.
 
         Args:
             path: such as ``/api/models``, with its query.
+            body: sent as JSON.
         Raises:
             CommandFailed: no server is there, or it answered with an error.
         """
@@ -58,15 +59,23 @@ class Connection:
         headers = {"Accept": "application/json"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
+        sent = None
+        if body is not None:
+            sent = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
         try:
-            connection.request(method, self._parts.path.rstrip("/") + path, headers=headers)
+            connection.request(
+                method, self._parts.path.rstrip("/") + path, body=sent, headers=headers
+            )
             answer = connection.getresponse()
-            body = answer.read(ANSWER_BYTES_MAX)
+            received = answer.read(ANSWER_BYTES_MAX)
         except (OSError, http.client.HTTPException) as error:
-            raise CommandFailed(self._unreachable(error)) from error
+            is_absent = isinstance(error, FileNotFoundError | ConnectionRefusedError)
+            kind = NoServer if is_absent and self._socket_path is not None else CommandFailed
+            raise kind(self._unreachable(error)) from error
         finally:
             connection.close()
-        return _content(answer.status, body)
+        return content_of(answer.status, received)
 
     def _open(self, timeout_s: float) -> http.client.HTTPConnection:
         if self._socket_path is not None:
@@ -114,7 +123,12 @@ def connect(data_dir: Path | None, url: str) -> Connection:
     return Connection(url=url, key=key)
 
 
-def _content(status: int, body: bytes) -> Any:
+def content_of(status: int, body: bytes) -> Any:
+    """The JSON of an answer.
+
+    Raises:
+        CommandFailed: it is an error, or no JSON.
+    """
     try:
         content = json.loads(body) if body else {}
     except ValueError as error:

@@ -11,3 +11,7 @@ class CommandFailed(Exception):
     def __init__(self, message: str, *, exit_code: int = 1) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class NoServer(CommandFailed):
+    """No server runs with this data folder."""

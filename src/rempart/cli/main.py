@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rempart import __version__
-from rempart.cli import config, doctor, init, models, serve
+from rempart.cli import config, doctor, init, keys, models, projects, serve
 
 app = typer.Typer(
     name="rempart",
@@ -37,3 +37,5 @@ app.command("init")(init.init)
 app.command("doctor")(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
+app.add_typer(projects.app, name="projects")

@@ -34,6 +34,26 @@ def print_listing(
         print(f"There are more: --cursor {following}")
 
 
+def print_record(record: Row, *, as_json: bool) -> None:
+    """One thing: its fields one below the other."""
+    if as_json:
+        print_json(record)
+        return
+    width = max(map(len, record), default=0)
+    for name, value in record.items():
+        print(f"{name:<{width}}  {printable(_plain(value))}")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={_plain(part)}" for name, part in value.items()) or "-"
+    if isinstance(value, list):
+        return " ".join(map(_plain, value)) or "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)
+
+
 def print_table(items: Sequence[Row], columns: Sequence[Column]) -> None:
     """Rows under their titles, as wide as the terminal."""
     from rich.console import Console

@@ -51,15 +51,15 @@ class Asked:
         return json.dumps(asdict(self), indent=2)
 
 
-def resolve_again(file: Path) -> "Settings":
-    """The configuration of a running server as its file and environment are now.
+def read_again(file: Path) -> Asked:
+    """What ``serve`` was asked for.
 
     Raises:
-        CommandFailed: it has errors, or ``file`` is none of ours.
+        CommandFailed: ``file`` is none of ours.
     """
     try:
         values = json.loads(file.read_text())
-        asked = Asked(
+        return Asked(
             model=values["model"],
             config=values["config"],
             options={name: (typed, value) for name, (typed, value) in values["options"].items()},
@@ -67,4 +67,12 @@ def resolve_again(file: Path) -> "Settings":
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CommandFailed(f"{file} is not what `rempart serve` writes: {error}.") from error
-    return asked.resolve(with_files=True)
+
+
+def resolve_again(file: Path) -> "Settings":
+    """The configuration of a running server as its file and environment are now.
+
+    Raises:
+        CommandFailed: it has errors, or ``file`` is none of ours.
+    """
+    return read_again(file).resolve(with_files=True)
