@@ -105,7 +105,7 @@ class Way:
             if call is None:
                 return
             if self._guard is not None:
-                self._guard.begin(exchange, call)
+                await self._guard.begin(exchange, call)
             if self._keeps_prompts:
                 exchange.prompt = prompt_text(call)
             deadline.begin_call(exchange)

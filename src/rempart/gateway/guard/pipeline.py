@@ -3,6 +3,7 @@
 To add a detector: its settings, and a row in ``_detectors``.
 """
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -61,7 +62,7 @@ class Guard:
         """Whether any detector is on at all."""
         return bool(self._on_prompts or self._on_answers)
 
-    def begin(self, exchange: Exchange, call: Call) -> None:
+    async def begin(self, exchange: Exchange, call: Call) -> None:
         """Mask the prompt or refuse it, and see to it that the answer will be masked.
 
         Raises:
@@ -69,11 +70,11 @@ class Guard:
         """
         report = exchange.guard = Report(self._prompt_names, self._answer_names)
         if self._on_prompts and call.document is not None:
-            self._prompt(report, call.document)
+            await self._prompt(report, call.document)
         if self._on_answers and call.shape is not None:
             self._answer(exchange, report, call)
 
-    def _prompt(self, report: Report, document: dict[str, Any]) -> None:
+    async def _prompt(self, report: Report, document: dict[str, Any]) -> None:
         refused: list[tuple[str, str]] = []
 
         def found(kind: str, path: str) -> None:
@@ -81,7 +82,8 @@ class Guard:
             if DETECTOR_OF[kind] in self._refusing:
                 refused.append((kind, path))
 
-        Prompt(self._on_prompts, found, report.skipped).mask(document)
+        for _ in Prompt(self._on_prompts, found, report.skipped).mask(document):
+            await asyncio.sleep(0)  # a prompt of a megabyte must not hold up other streams
         report.covers_prompt = True
         if refused:
             report.is_refused = frozenset(DETECTOR_OF[kind] for kind, _ in refused)

@@ -27,7 +27,8 @@ STRUCTURE_OF = {one[:2]: "nn" + _spelled(one[2:]) for one in _STRUCTURES.split()
 """Country → the class of each character behind its code, check digits first."""
 
 _BEGINNINGS = frozenset(code[0] for code in STRUCTURE_OF)
-_START = re.compile(r"(?<![^\W_])[A-Za-z]{2}[0-9]{2}")
+# From the digits backwards: they are rare, and a pattern that begins with them skips all else.
+_CHECK_DIGITS = re.compile(r"[0-9]{2}(?<=[A-Za-z]{2}..)(?<![^\W_]....)")
 _UNFINISHED_START = re.compile(r"(?<![^\W_])[A-Za-z]{1,2}[0-9]?\Z")
 
 
@@ -36,7 +37,7 @@ class Iban:
 
     def starts(self, text: str, position: int, is_final: bool) -> list[int]:
         """See ``Matcher``."""
-        found = [one.start() for one in _START.finditer(text, position)]
+        found = [one.start() - 2 for one in _CHECK_DIGITS.finditer(text, position + 2)]
         if not is_final:
             near_end = _UNFINISHED_START.search(text, max(position, len(text) - 3))
             if near_end is not None:

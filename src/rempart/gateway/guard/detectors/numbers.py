@@ -20,12 +20,12 @@ PAIRS = (2, 2, 2, 2, 2)
 STRONG_DIGITS = 6
 """From here on what has come is hardly a quantity or a date any more."""
 
-# Both look ahead without taking: a number may begin at any group of digits.
-_START = re.compile(rf"(?<![^\W_])(?=\+[1-9]|[0-9](?:[{SEPARATORS}]?[0-9]){{5}})[+0-9]")
+# All look ahead without taking: a number may begin at any group of digits.
 _UNFINISHED_START = re.compile(
-    rf"(?<![^\W_])(?=(?:\+|[0-9](?:[{SEPARATORS}]?[0-9]){{0,4}}[{SEPARATORS}]?)\Z)[+0-9]"
+    rf"(?<![^\W_])(?=\+|[0-9](?:[{SEPARATORS}]?[0-9ABab]){{0,{DIGITS_MAX + 1}}}[{SEPARATORS}]?\Z)[+0-9]"
 )
-_TAIL_CHARACTERS = 12
+_TAIL_CHARACTERS = 2 * DIGITS_MAX + 6
+"""A number that is not whole begins this near to the end, and one whose boundary is not known."""
 
 
 def _is_french_phone(digits: str) -> bool:
@@ -68,6 +68,31 @@ def _layouts(kinds: frozenset[str]) -> tuple[_Layout, ...]:
     )
 
 
+def _start_of(layouts: tuple[_Layout, ...], has_phone: bool) -> re.Pattern[str]:
+    """Where digits stand in one of these layouts: what everything else is told from at little cost."""
+    forms = [r"(?<=\+)[1-9]"] if has_phone else []
+    separated = 0
+    for layout in layouts:
+        classes = ["[0-9]"] * layout.total
+        classes[0] = f"(?<=[{layout.first}])"  # the pattern has taken it already
+        if layout.kind == "nir":
+            classes[6] = "[0-9ABab]"
+        form, at = "", 0
+        for number, size in enumerate(layout.groups):
+            if number == 1:
+                separated += 1
+                form += f"([{SEPARATORS}])"
+            elif number:
+                form += rf"\{separated}"
+            form += "".join(classes[at : at + size])
+            at += size
+        if layout.groups == PAIRS:
+            form += rf"(?!\{separated}[0-9]{{2}}(?![0-9]))"
+        forms.append(form + "(?![0-9])")
+    # A pattern that begins with a class of characters skips whatever is not in it, at the speed of a search.
+    return re.compile(rf"[+0-9](?<![^\W_].)(?={'|'.join(forms)})")
+
+
 class _Written(NamedTuple):
     """Digits as they stand in a text."""
 
@@ -87,10 +112,11 @@ class Numbers:
     def __init__(self, kinds: frozenset[str]) -> None:
         self._layouts = _layouts(kinds)
         self._has_phone = "phone" in kinds
+        self._start = _start_of(self._layouts, self._has_phone)
 
     def starts(self, text: str, position: int, is_final: bool) -> list[int]:
         """See ``Matcher``."""
-        found = [one.start() for one in _START.finditer(text, position)]
+        found = [one.start() for one in self._start.finditer(text, position)]
         if not is_final:
             near_end = max(position, len(text) - _TAIL_CHARACTERS)
             found += [one.start() for one in _UNFINISHED_START.finditer(text, near_end)]

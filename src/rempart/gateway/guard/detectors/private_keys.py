@@ -35,8 +35,9 @@ class PrivateKeys:
         while at >= 0:
             found.append(at)
             at = text.find(_BEGIN, at + 1)
-        if not is_final:
-            for start in range(max(position, len(text) - len(_BEGIN) + 1), len(text)):
+        near_end = max(position, len(text) - len(_BEGIN) + 1)
+        if not is_final and text.find("-", near_end) >= 0:
+            for start in range(near_end, len(text)):
                 if _BEGIN.startswith(text[start:]):
                     found.append(start)
         return found

@@ -12,6 +12,7 @@ from rempart.domain.key_format import KEY_CHARACTERS, checksum
 from rempart.gateway.guard.detectors.private_keys import PrivateKeys
 from rempart.gateway.guard.interface import Detector, Match, Undecided, Verdict
 
+SHORT_CHARACTERS = 200
 _BASE62 = "0-9A-Za-z"
 _WORD = "0-9A-Za-z_-"
 
@@ -160,10 +161,16 @@ class ApiKeys:
 
     def starts(self, text: str, position: int, is_final: bool) -> list[int]:
         """See ``Matcher``."""
-        found = [one.start() for one in self._start.finditer(text, position)]
+        found = []
+        length = len(text)
+        # For a long text two dozen plain searches cost a tenth of the one with alternatives.
+        if length - position < SHORT_CHARACTERS or any(
+            text.find(literal, position) >= 0 for literal in self._rows
+        ):
+            found = [one.start() for one in self._start.finditer(text, position)]
         if not is_final:
-            length = len(text)
-            for start in range(max(position, length - self._literal_max + 1), length):
+            near_end = max(position, length - self._literal_max + 1, text.rfind(" ") + 1)
+            for start in range(near_end, length):
                 if (
                     text[start:] in self._beginnings
                     and not text[max(0, start - 1) : start].isalnum()
