@@ -41,7 +41,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         remaining: what may be taken at this moment beyond what has been.
         full_ms: milliseconds until all of the limit is there again if nothing more is taken.
         wait_ms: milliseconds after which this demand's amount fits if nothing more is taken; 0: it fits (or
-            was taken); None: it never fits, being above ``amount_max``.
+            was taken); None: it never fits, being above ``amount_max``. Of what is counted at one time nobody
+            knows when a place is given back: there both are a second, a guess.
     """
 
     demand: Demand
@@ -69,7 +70,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 class LimitStore(Protocol):
     """The counters. All times are wall-clock milliseconds of the deployment's one clock; a clock that
-    steps back never makes room (the store keeps the latest it has seen).
+    steps back never makes room (each log keeps the latest it has seen).
+
+    What was taken stands in the store at once, at its estimate. To correct it is up to the process that took it:
+    its object remembers what each reservation holds, so that a process that is killed leaves its estimates
+    behind, and its places at a time to ``forget_owner``.
 
     Raises (everything): ``StateUnavailable`` when the store cannot be read or written; then nothing was taken.
     """
@@ -84,25 +89,27 @@ class LimitStore(Protocol):
         """Take all demands or none, in one atomic step.
 
         Args:
-            reservation: this request's own unique id; ``settle`` names it.
-            owner: the process that holds it; ``forget_owner`` settles what a dead one leaves.
+            reservation: this request's own unique id; ``settle`` names it. One that takes again holds both.
+            owner: the process that holds it, unique to its start; ``forget_owner`` ends what a dead one leaves.
         """
         ...
 
     def settle(self, reservation: str, used: dict[Unit, int] | None, now_ms: int) -> None:
-        """End a reservation: correct its entries to what was used and give its place at a time back.
+        """End a reservation: correct its entries to what was used and give its places at a time back.
 
         ``used`` None keeps the estimates (usage is not known). A unit that ``used`` does not name keeps its
-        estimate. More than was reserved is charged too. An unknown or settled reservation does nothing.
+        estimate. More than was reserved is charged too. An unknown or settled reservation does nothing. When it
+        raises, the reservation stays, to be settled again.
         """
         ...
 
     def forget_owner(self, owner: str, now_ms: int) -> int:
-        """Settle, at their estimates, all reservations of a process that is gone; gives their number."""
+        """End all reservations of a process that is gone: what it took stays taken, its places at a time
+        are free; gives the number of places. Nothing of it can be settled any more."""
         ...
 
     def owners(self) -> list[str]:
-        """Processes that hold reservations."""
+        """Processes that hold places at a time."""
         ...
 
     def standings(self, demands: Sequence[Demand], now_ms: int) -> tuple[Standing, ...]:
@@ -110,5 +117,9 @@ class LimitStore(Protocol):
         ...
 
     def drop_idle(self, now_ms: int, *, entries_max: int) -> int:
-        """Forget subjects with nothing left in any window, at most so many; gives their number."""
+        """Forget logs that lie outside of all their windows, and leases beyond their longest life; gives their number.
+
+        Args:
+            entries_max: how many are looked at; the next call goes on where this one ended.
+        """
         ...
