@@ -19,6 +19,7 @@ from rempart.domain.errors import InvalidApiKey, MissingApiKey
 from rempart.domain.keys import ALL_SCOPES, Principal
 from rempart.domain.models import Facts, ModelStatus, RunnerState
 from rempart.settings.model import Model, Secrets, Settings
+from rempart.state.shared.limits.memory import MemoryLimits
 
 KEYS = {
     "all-scopes": Principal(id="all", scopes=ALL_SCOPES),
@@ -101,6 +102,7 @@ class ControlServer:
     port: int
     bugs: queue.Queue[tuple[Exception, str]]
     store: DictStore
+    limits: MemoryLimits
 
     @property
     def url(self) -> str:
@@ -112,10 +114,11 @@ def control_server(data_dir: Path) -> Iterator[ControlServer]:
     """Serve in a thread of its own until the block ends."""
     link = FakeLink()
     bugs: queue.Queue[tuple[Exception, str]] = queue.Queue(maxsize=100)
-    store = DictStore()
+    store, limits = DictStore(), MemoryLimits()
     app = build_app(
         link=link,
         registry=kept(registry_of(store)),
+        limit_store=limits,
         settings=SETTINGS,
         authenticate=authenticate,
         clock=SystemClock(),
@@ -132,7 +135,7 @@ def control_server(data_dir: Path) -> Iterator[ControlServer]:
     )
     running.start()
     try:
-        yield ControlServer(link, path, tcp.getsockname()[1], bugs, store)
+        yield ControlServer(link, path, tcp.getsockname()[1], bugs, store, limits)
     finally:
         server.should_exit = True
         running.join()

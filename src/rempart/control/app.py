@@ -12,7 +12,7 @@ from rempart.base.ids import Ids
 from rempart.control.access import PUBLIC, Authenticate
 from rempart.control.actions.fields import wrong_fields_of
 from rempart.control.answers import Answers, App, error_body
-from rempart.control.api import audit, keys, models, projects, public, settings
+from rempart.control.api import audit, keys, limits, models, projects, public, settings
 from rempart.control.api.shapes import ErrorAnswer
 from rempart.control.link import Link
 from rempart.control.registry import Registry
@@ -24,6 +24,7 @@ from rempart.domain.errors import (
     RempartError,
 )
 from rempart.settings.model import Settings
+from rempart.state.shared.limits.interface import LimitStore
 from rempart.wire import envelope
 
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -39,6 +40,7 @@ def build_app(
     *,
     link: Link,
     registry: Registry | None,
+    limit_store: LimitStore | None,
     settings: Settings,
     authenticate: Authenticate,
     clock: Clock,
@@ -50,11 +52,17 @@ def build_app(
         authenticate: who a request comes from, by its headers.
         report: told of bugs, with the request's id.
     """
-    api = api_of(link, registry, settings, clock)
+    api = api_of(link, registry, limit_store, settings, clock)
     return Answers(api, authenticate=authenticate, clock=clock, ids=Ids(clock), report=report)
 
 
-def api_of(link: Link, registry: Registry | None, shown: Settings, clock: Clock) -> FastAPI:
+def api_of(
+    link: Link,
+    registry: Registry | None,
+    limit_store: LimitStore | None,
+    shown: Settings,
+    clock: Clock,
+) -> FastAPI:
     """The routes and their description, without what stands around them."""
     api = FastAPI(
         title="Rempart control API",
@@ -72,6 +80,8 @@ def api_of(link: Link, registry: Registry | None, shown: Settings, clock: Clock)
     if registry is not None:
         for noun in (keys, projects, audit):
             api.include_router(noun.router(registry))
+        if limit_store is not None:
+            api.include_router(limits.router(registry, limit_store, shown))
     api.include_router(models.router(link, clock))
     api.include_router(settings.router(shown))
     _answer_errors(api, clock)

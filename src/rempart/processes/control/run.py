@@ -65,6 +65,7 @@ async def run(arguments: list[str]) -> int:
     app = build_app(
         link=operators,
         registry=None,
+        limit_store=None,
         settings=settings,
         authenticate=_authentication(welcome),
         clock=clock,
