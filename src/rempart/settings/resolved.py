@@ -13,6 +13,7 @@ from rempart.settings.model import SECRETS, Settings
 
 _SECRET_OPTION = re.compile(r"-{1,2}[\w-]*(key|token|secret|password)s?", re.IGNORECASE)
 _WITH_PASSWORD = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_PASSWORD_IN_QUERY = re.compile(r"(?<=password=)[^&\s]+", re.IGNORECASE)
 
 
 def dump(settings: Settings) -> bytes:
@@ -37,6 +38,9 @@ def masked(settings: Settings) -> dict[str, Any]:
     values: dict[str, Any] = msgspec.to_builtins(settings)
     for name in SECRETS:
         _mask(values, name.split("."))
+    for section in ("database", "shared"):
+        url = _WITH_PASSWORD.sub(MASK, values[section]["url"])
+        values[section]["url"] = _PASSWORD_IN_QUERY.sub(MASK, url)
     for model in values["models"]:
         for field in ("command", "args"):
             model[field] = _mask_options(model[field])

@@ -7,6 +7,7 @@ import pytest
 
 from rempart.base.secret import MASK
 from rempart.settings.model import Model, ModelDeadline, Route, Secrets, Settings
+from rempart.settings.protection import Database
 from rempart.settings.resolved import dump, masked, parse
 
 SETTINGS = Settings(
@@ -59,3 +60,16 @@ def test_no_secret_is_shown_and_the_rest_is() -> None:
 
 def test_an_unset_secret_is_shown_as_unset() -> None:
     assert masked(Settings())["secrets"] == {"master_key": ""}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite", "sqlite"),
+        ("postgresql://rempart:hunter2@db/x", f"postgresql://{MASK}@db/x"),
+        ("postgresql://db/x?user=a&password=hunter2&sslmode=x", f"postgresql://db/x?user=a&password={MASK}&sslmode=x"),
+    ],
+)  # fmt: skip
+def test_a_database_is_shown_without_its_password(url: str, shown: str) -> None:
+    values = masked(Settings(database=Database(url=url)))
+    assert values["database"]["url"] == shown
