@@ -46,6 +46,8 @@ class FakeUpstream:
         self.answering = 0
         self.answering_max = 0
         self.sent_bytes = 0
+        self.choices: list[list[Any]] = []
+        """The `choices` of each chunk of every answer, instead of what its script says."""
         self._server: asyncio.Server | None = None
         self._handlers: set[asyncio.Task[None]] = set()
 
@@ -179,12 +181,15 @@ class FakeUpstream:
     def _document(self, script: dict[str, str]) -> dict[str, Any]:
         count = int(script.get("chunks", 3))
         message = {"role": "assistant", "content": " mot" * count}
+        choices: list[Any] = [{"index": 0, "message": message, "finish_reason": "stop"}]
+        if self.choices:
+            choices = self.choices[0]
         return {
             "id": "chatcmpl-fake",
             "object": "chat.completion",
             "created": 1,
             "model": "fake",
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "choices": choices,
             "usage": {"prompt_tokens": 7, "completion_tokens": count, "total_tokens": 7 + count},
         }
 
@@ -232,8 +237,12 @@ class FakeUpstream:
         writer.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         )
+        for choices in self.choices:
+            await event({**self._chunk(path, None, None, script), "choices": choices})
+            if "interval_ms" in script:
+                await asyncio.sleep(int(script["interval_ms"]) / 1000)
         count, size = int(script.get("chunks", 3)), int(script.get("bytes", 0))
-        for number in range(count):
+        for number in range(0 if self.choices else count):
             await event(self._chunk(path, f" mot{number}" + "x" * size, None, script))
             if "interval_ms" in script:
                 await asyncio.sleep(int(script["interval_ms"]) / 1000)

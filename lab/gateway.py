@@ -23,7 +23,7 @@ from rempart.processes.messages import Welcome
 from rempart.processes.worker.build import Worker, build
 from rempart.runners.interface import SlotGranted, SlotLeft, SlotRefused, SlotReleased, SlotWanted
 from rempart.settings.model import Deadline, Logs, Model, Route, Server, Settings
-from rempart.settings.protection import Cors
+from rempart.settings.protection import Cors, Guard
 
 KEY = "lab-key-that-is-long-enough-to-be-one"
 INFERENCE_ONLY = "lab-key-for-inference-that-is-long-enough"
@@ -159,6 +159,7 @@ async def running_gateway(
     deadline: Deadline | None = None,
     server: Server | None = None,
     cors: Cors | None = None,
+    guard: Guard | None = None,
     more_base_urls: tuple[str, ...] = (),
     log_file: str = "",
 ) -> AsyncIterator[Gateway]:
@@ -170,6 +171,7 @@ async def running_gateway(
         server=server or Server(),
         deadline=deadline or Deadline(),
         cors=cors or Cors(),
+        guard=guard or Guard(),
         logs=Logs(file="", console="off"),
         data_dir=str(folder),
         models=[
