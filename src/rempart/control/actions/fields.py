@@ -75,7 +75,10 @@ def _moment(value: Any) -> Any:
         raise ValueError("must be a moment such as 2027-01-31T00:00:00Z") from None
     if moment.tzinfo is None:
         raise ValueError("must say its time zone, as in 2027-01-31T00:00:00Z")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be before the year 9999") from None
 
 
 Document = TypeVar("Document", bound=BaseModel)
