@@ -7,6 +7,8 @@ leases, given back by setting their weight to zero, and its window is the longes
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import repeat
 from typing import NamedTuple, Protocol
 
 from rempart.domain.limits import Unit
@@ -16,8 +18,11 @@ from rempart.state.shared.limits.window_log import WindowLog
 LEASE_WAIT_MS = 1000
 """Nobody knows when a place at a time is given back; this is what a client is told to wait."""
 SUBJECT_BYTES_MAX = 96
+KEYS_MAX = 4096
+"""Keys of logs at hand; one more is made anew, a microsecond."""
 _SEPARATOR = b"\0"
 _UNIT_CODES = {Unit.REQUESTS: b"r", Unit.TOKENS: b"t", Unit.COST: b"c", Unit.AT_A_TIME: b"a"}
+_AT_A_TIME = Unit.AT_A_TIME
 
 
 class Logs(Protocol):
@@ -53,19 +58,22 @@ class Taken(NamedTuple):
 class _Group:
     """The log that demands of one subject and unit share."""
 
-    __slots__ = ("amount", "held", "key", "log", "own", "unit")
+    __slots__ = ("amount", "held", "key", "log", "own", "subject", "unit")
 
-    def __init__(self, key: bytes, unit: Unit) -> None:
-        self.key = key
+    def __init__(self, subject: str, unit: Unit) -> None:
+        self.subject = subject
         self.unit = unit
+        self.key = log_key(subject, unit)
         self.amount = 0
         self.log: WindowLog | None = None
+        """None: nothing was taken yet, or these are leases."""
         self.held = 0
         """Leases of all processes."""
         self.own: bytes | None = None
         """The lease log of the process that asks."""
 
 
+@lru_cache(maxsize=KEYS_MAX)
 def log_key(subject: str, unit: Unit) -> bytes:
     """The key of a log: readable while the subject is short, a digest of 16 bytes when it is long."""
     raw = subject.encode("utf-8", "surrogatepass")
@@ -105,56 +113,55 @@ def decide(
         owner: empty to look only: nothing is changed then either.
         lease_ms: longest life of a lease.
     """
-    groups: dict[tuple[str, Unit], _Group] = {}
+    groups: list[_Group] = []
     members: list[_Group] = []
-    refused: list[int] = []
+    used: list[int] = []
     waits: list[int | None] = []
+    refused: list[int] = []
     for position, demand in enumerate(demands):
-        group = groups.get((demand.subject, demand.unit))
-        if group is None:
-            group = _Group(log_key(demand.subject, demand.unit), demand.unit)
-            groups[demand.subject, demand.unit] = group
+        subject, unit, amount = demand.subject, demand.unit, demand.amount
+        for group in groups:  # a handful at most
+            if group.unit is unit and group.subject == subject:
+                break
+        else:
+            group = _Group(subject, unit)
             _read(group, read, owner, now_ms, lease_ms)
+            groups.append(group)
         members.append(group)
-        group.amount = max(group.amount, demand.amount)
-        wait_ms = _wait_ms(group, demand, now_ms)
-        waits.append(wait_ms)
-        if wait_ms != 0:
+        if amount > group.amount:
+            group.amount = amount
+        count = group.held
+        if group.log is not None:
+            count = group.log.used(demand.window_s * 1000, now_ms)
+        used.append(count)
+        excess = count + amount - demand.amount_max
+        if excess <= 0:
+            waits.append(0)
+        else:
+            waits.append(_wait_ms(group, demand, excess, now_ms))
             refused.append(position)
     if refused or not owner:
-        return Taken(
-            Decision(
-                standings=tuple(
-                    _standing(group, demand, wait_ms, now_ms)
-                    for group, demand, wait_ms in zip(members, demands, waits, strict=True)
-                ),
-                refused=tuple(refused),
-            ),
-            (),
-            [],
-            [],
-        )
+        standings = tuple(map(_standing, demands, members, used, waits, repeat(now_ms)))
+        return Taken(Decision(standings=standings, refused=tuple(refused)), (), [], [])
     for group, demand in zip(members, demands, strict=True):
-        if demand.window_s:
+        if group.unit is not _AT_A_TIME:
             if group.log is None:
                 group.log = WindowLog(now_ms)
             group.log.serve(demand.window_s * 1000)
     parts: list[Part] = []
     logs: list[tuple[bytes, bytes]] = []
     leases: list[tuple[bytes, bytes]] = []
-    for group in groups.values():
+    for group in groups:
         if group.log is None:
             part, raw = _take_lease(group, owner, now_ms, lease_ms)
             leases.append((part.key, raw))
         else:
-            at_ms = group.log.take(group.amount, now_ms)
-            part = Part(group.key, group.unit, at_ms, group.amount)
+            part = Part(group.key, group.unit, group.log.take(group.amount, now_ms), group.amount)
             logs.append((group.key, group.log.encode()))
         parts.append(part)
-    after = tuple(
-        _standing(group, demand, 0, now_ms) for group, demand in zip(members, demands, strict=True)
-    )
-    return Taken(Decision(standings=after), tuple(parts), logs, leases)
+    after = [count + group.amount for count, group in zip(used, members, strict=True)]
+    standings = tuple(map(_standing, demands, members, after, waits, repeat(now_ms)))
+    return Taken(Decision(standings=standings), tuple(parts), logs, leases)
 
 
 def changes(parts: Sequence[Part], used: dict[Unit, int] | None) -> list[tuple[Part, int]]:
@@ -180,13 +187,12 @@ def give_back(raw: bytes, part: Part, lease_ms: int) -> bytes | None:
     """An owner's lease log without this lease; None when nothing is left in it."""
     log = WindowLog.decode(raw, (lease_ms,))
     log.correct(part.at_ms, -part.amount)
-    return None if log.is_empty else log.encode()
+    return log.encode() if log.total else None
 
 
 def lease_count(raw: bytes, lease_ms: int) -> int:
     """What an owner holds of one subject, expired or not."""
-    log = WindowLog.decode(raw, (lease_ms,))
-    return len(log.stamps) if log.weights is None else sum(log.weights)
+    return WindowLog.decode(raw, (lease_ms,)).total
 
 
 def is_idle(raw: bytes, now_ms: int, windows_ms: tuple[int, ...] = ()) -> bool:
@@ -195,9 +201,10 @@ def is_idle(raw: bytes, now_ms: int, windows_ms: tuple[int, ...] = ()) -> bool:
 
 
 def _read(group: _Group, read: Logs, owner: bytes, now_ms: int, lease_ms: int) -> None:
-    if group.unit is not Unit.AT_A_TIME:
+    if group.unit is not _AT_A_TIME:
         raw = read.log(group.key)
-        group.log = None if raw is None else WindowLog.decode(raw)
+        if raw is not None:
+            group.log = WindowLog.decode(raw)
         return
     for key, raw in read.leases(group.key + _SEPARATOR):
         group.held += WindowLog.decode(raw, (lease_ms,)).used(lease_ms, now_ms)
@@ -210,39 +217,28 @@ def _take_lease(group: _Group, owner: bytes, now_ms: int, lease_ms: int) -> tupl
     own = group.own
     log = WindowLog(now_ms, windows_ms) if own is None else WindowLog.decode(own, windows_ms)
     at_ms = log.take(group.amount, now_ms)
-    group.held += group.amount
     return Part(lease_key(group.key, owner), group.unit, at_ms, group.amount), log.encode()
 
 
-def _used(group: _Group, demand: Demand, now_ms: int) -> int:
-    if group.unit is Unit.AT_A_TIME:
-        return group.held
-    return 0 if group.log is None else group.log.used(demand.window_s * 1000, now_ms)
-
-
-def _wait_ms(group: _Group, demand: Demand, now_ms: int) -> int | None:
+def _wait_ms(group: _Group, demand: Demand, excess: int, now_ms: int) -> int | None:
     if demand.amount > demand.amount_max:
         return None
-    excess = _used(group, demand, now_ms) + demand.amount - demand.amount_max
-    if excess <= 0:
-        return 0
     if group.log is None:
         return LEASE_WAIT_MS
     return group.log.wait_ms(demand.window_s * 1000, excess, now_ms)
 
 
-def _standing(group: _Group, demand: Demand, wait_ms: int | None, now_ms: int) -> Standing:
-    used = _used(group, demand, now_ms)
+def _standing(
+    demand: Demand, group: _Group, used: int, wait_ms: int | None, now_ms: int
+) -> Standing:
     full_ms = 0
     if used:
-        full_ms = (
-            LEASE_WAIT_MS
-            if group.log is None
-            else group.log.full_ms(demand.window_s * 1000, now_ms)
-        )
+        log = group.log
+        full_ms = LEASE_WAIT_MS if log is None else log.full_ms(demand.window_s * 1000, now_ms)
+    remaining = demand.amount_max - used
     return Standing(
         demand=demand,
-        remaining=max(0, demand.amount_max - used),
+        remaining=remaining if remaining > 0 else 0,
         full_ms=full_ms,
         wait_ms=wait_ms,
     )

@@ -13,7 +13,7 @@ import msgspec
 from rempart.domain.limits import Unit
 
 
-class Demand(msgspec.Struct, frozen=True, kw_only=True):
+class Demand(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one limit is asked for.
 
     Args:
@@ -34,7 +34,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     amount_max: int
 
 
-class Standing(msgspec.Struct, frozen=True, kw_only=True):
+class Standing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How a limit stands after a decision.
 
     Args:
@@ -51,7 +51,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int | None
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All demands taken, or none.
 
     Args:
