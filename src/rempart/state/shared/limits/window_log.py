@@ -185,13 +185,12 @@ class WindowLog:
     def correct(self, at_ms: int, change: int) -> bool:
         """Add to the weight of the entry that holds what was taken at this moment; False if it has left the log."""
         at = at_ms - self.base_ms
-        stamps = self.stamps
-        if not change or at <= self.floor or not stamps or at > stamps[-1]:
+        if not change or at <= self.floor or not self.stamps or at > self.stamps[-1]:
             return False
+        sums = self._weighted()
         # Entries only come at the end and only melt into later ones: what was taken at a moment is in
         # the first entry at or after it.
-        position = bisect_left(stamps, at)
-        sums = self._weighted()
+        position = bisect_left(self.stamps, at)
         weight = sums[position] - (sums[position - 1] if position else self.before)
         change = max(change, -weight)
         sums, change = self._with_room(change)
@@ -234,8 +233,16 @@ class WindowLog:
         self.stamps = array("I", [stamp - shift for stamp in self.stamps])
 
     def _weighted(self) -> "array[int]":
+        """The sums; made, with one entry for each moment, when all have weighed 1."""
         if self.sums is None:
-            self.sums = array("I", range(1, len(self.stamps) + 1))
+            stamps, sums = array("I"), array("I")
+            for count, stamp in enumerate(self.stamps, start=1):
+                if stamps and stamps[-1] == stamp:
+                    sums[-1] = count
+                else:
+                    stamps.append(stamp)
+                    sums.append(count)
+            self.stamps, self.sums = stamps, sums
         return self.sums
 
     def _with_room(self, change: int) -> tuple["array[int]", int]:
@@ -252,6 +259,7 @@ class WindowLog:
         return sums, min(change, _WIDE_MAX - last)
 
     def _take_weight(self, amount: int, at: int) -> None:
+        self._weighted()
         stamps = self.stamps
         if stamps:
             shortest_ms = self.windows_ms[0]
