@@ -16,18 +16,21 @@ import msgspec
 
 from lab.fake_upstream import FakeUpstream
 from rempart.base.clock import SystemClock
-from rempart.domain.keys import ALL_SCOPES, StoredKey, digest_secret
+from rempart.domain.key_format import SECRET_CHARACTERS, look_up_id, make_key
+from rempart.domain.keys import ALL_SCOPES, StoredKey
 from rempart.domain.models import Abilities, Facts, HangUp, ModelStatus, Replica, RunnerState
+from rempart.domain.peppers import Peppers
 from rempart.domain.records import RequestRecord
 from rempart.processes.messages import Welcome
 from rempart.processes.worker.build import Worker, build
 from rempart.runners.interface import SlotGranted, SlotLeft, SlotRefused, SlotReleased, SlotWanted
 from rempart.settings.model import Deadline, Logs, Model, Route, Server, Settings
-from rempart.settings.protection import Cors, Guard
+from rempart.settings.protection import Cors, Guard, Jwt, Lockout, Shared
 
-KEY = "lab-key-that-is-long-enough-to-be-one"
-INFERENCE_ONLY = "lab-key-for-inference-that-is-long-enough"
-PEPPER = b"p" * 32
+KEY_ID, NARROW_ID = "labkey000000", "narrowkey000"
+KEY = make_key(KEY_ID, "K" * SECRET_CHARACTERS)
+INFERENCE_ONLY = make_key(NARROW_ID, "I" * SECRET_CHARACTERS)
+PEPPERS = Peppers.of([b"p" * 32])
 ENDPOINTS = {
     f"/v1/{name}": HangUp(decode=True, prefill=True)
     for name in ("chat/completions", "completions", "embeddings", "rerank")
@@ -152,6 +155,13 @@ def statuses_for(base_urls: list[str]) -> list[ModelStatus]:
     ]
 
 
+def stored_key(secret: str, **fields: Any) -> StoredKey:
+    """What is published of this secret, with all scopes and no limits unless told otherwise."""
+    digest, pepper_id = PEPPERS.digest(secret)
+    fields = {"scopes": ALL_SCOPES, "is_unlimited": True, **fields}
+    return StoredKey(id=look_up_id(secret), digest=digest, pepper_id=pepper_id, **fields)
+
+
 @asynccontextmanager
 async def running_gateway(
     folder: Path,
@@ -162,8 +172,10 @@ async def running_gateway(
     guard: Guard | None = None,
     more_base_urls: tuple[str, ...] = (),
     log_file: str = "",
+    lockout: Lockout | None = None,
+    jwt: Jwt | None = None,
 ) -> AsyncIterator[Gateway]:
-    """A gateway before a fake upstream; both end with the block."""
+    """A gateway before a fake upstream; both end with the block. Without ``lockout`` wrong keys block nobody."""
     upstream = FakeUpstream()
     await upstream.start()
     base_urls = [*more_base_urls, upstream.base_url]
@@ -172,6 +184,9 @@ async def running_gateway(
         deadline=deadline or Deadline(),
         cors=cors or Cors(),
         guard=guard or Guard(),
+        lockout=lockout or Lockout(enabled=False),
+        jwt=jwt or Jwt(),
+        shared=Shared(url="memory"),
         logs=Logs(file="", console="off"),
         data_dir=str(folder),
         models=[
@@ -188,15 +203,7 @@ async def running_gateway(
             generation=1,
             run_dir=str(folder),
             log_file=log_file,
-            pepper=PEPPER,
-            keys=[
-                StoredKey(id="lab", digest=digest_secret(PEPPER, KEY), scopes=ALL_SCOPES),
-                StoredKey(
-                    id="narrow",
-                    digest=digest_secret(PEPPER, INFERENCE_ONLY),
-                    scopes=frozenset({"inference"}),
-                ),
-            ],
+            peppers=list(PEPPERS.ring),
             started_at_s=SystemClock().now(),
         ),
         main,  # type: ignore[arg-type]
@@ -204,6 +211,15 @@ async def running_gateway(
     main.worker = worker
     main.replica = statuses_for([upstream.base_url])[1].replicas[0]
     worker.runners.published(1, True, statuses_for(base_urls))
+    worker.key_news.are_told = True
+    worker.state.keys.publish_all(
+        keys=[
+            stored_key(KEY),
+            stored_key(INFERENCE_ONLY, scopes=frozenset({"inference"})),
+        ],
+        projects=[],
+        now_ms=int(SystemClock().wall().timestamp() * 1000),
+    )
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     listener.setblocking(False)
     gateway = Gateway(worker, main, upstream, listener.getsockname()[1])
@@ -222,6 +238,7 @@ async def running_gateway(
         worker.entry.end_all()
         await worker.server.close()
         await worker.pools.close()
+        worker.state.close()
         await upstream.close()
         worker.log.close()
         worker.metrics.cells.close()

@@ -67,7 +67,7 @@ def prepare(asked: Asked) -> Path:
     """
     from rempart.settings.resolved import dump
     from rempart.settings.source import DEMO
-    from rempart.state.bootstrap import write_private
+    from rempart.state.private_files import write_private
 
     take_admin_key_file()
     settings = Asked("", asked.config, asked.options, asked.folder).resolve(with_files=False)

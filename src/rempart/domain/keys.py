@@ -5,8 +5,6 @@ that can be guessed; ours are random or at least 32 characters long (NIST SP 800
 from 112 bits on), and the pepper, kept outside any database, makes a stolen table useless.
 """
 
-import hmac
-from collections.abc import Sequence
 from enum import StrEnum
 from hashlib import blake2b
 
@@ -112,17 +110,3 @@ def secret_in_header(value: bytes) -> str:
     Bytes that are no UTF-8 are kept as they are; they just match nothing that was made from a text.
     """
     return value.strip(b" \t").decode("utf-8", "surrogateescape")
-
-
-def find_key(keys: Sequence[StoredKey], pepper: bytes, secret: str) -> StoredKey | None:
-    """The key whose secret this is, or None.
-
-    Each stored digest is compared in constant time and all are always compared, so that neither
-    the time nor the work tells how near a guess was.
-    """
-    presented = digest_secret(pepper, secret)
-    found = None
-    for key in keys:
-        if hmac.compare_digest(key.digest, presented):
-            found = key
-    return found

@@ -15,6 +15,7 @@ from rempart.domain.keys import ANONYMOUS, Principal
 from rempart.domain.models import ModelStatus, Replica
 from rempart.net.http1.messages import Headers, Request
 from rempart.net.http1.server import Reply
+from rempart.state.shared.keys.verify import Credential
 from rempart.wire import security_headers
 
 encode_json = msgspec.json.Encoder().encode
@@ -225,10 +226,12 @@ class Exchange:
     """One HTTP request with its answer under way. Times are monotonic seconds."""
 
     __slots__ = (
+        "address",
         "answer",
         "bytes_in",
         "call",
         "clock",
+        "credential",
         "deadline",
         "end_reason",
         "error",
@@ -279,7 +282,11 @@ class Exchange:
         self.tracestate = ""
         self.route: Route | None = None
         self.operation: Operation | None = None
+        self.address = request.peer
+        """Of the client, as text; the authentication step looks behind trusted proxies."""
         self.principal: Principal = ANONYMOUS
+        self.credential: Credential | None = None
+        """What a key's principal was let in by."""
         self.deadline: DeadlineScope | None = None
         self.call: Call | None = None
         self.model_label = ""

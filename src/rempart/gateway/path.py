@@ -99,7 +99,7 @@ class Way:
             deadline,
         ):  # 11, 2, 3
             self._find_route(exchange)
-            self._authentication.step(exchange)  # 4
+            await self._authentication.step(exchange)  # 4
             operation = self._operation(exchange)
             call = exchange.call = await operation.prepare(exchange)  # 5
             if call is None:

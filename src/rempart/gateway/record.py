@@ -78,7 +78,7 @@ def build(exchange: Exchange) -> RequestRecord:
         operation=exchange.operation.name if exchange.operation is not None else "unknown",
         model=exchange.model_label,
         key_id=exchange.principal.id,
-        address=exchange.request.peer,
+        address=exchange.address,
         status=status,
         error_code=code,
         end_reason=_end_reason(exchange, code),

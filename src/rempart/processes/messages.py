@@ -8,6 +8,7 @@ import msgspec
 
 from rempart.domain.keys import StoredKey
 from rempart.domain.models import ModelStatus
+from rempart.domain.peppers import Pepper
 from rempart.runners import interface
 
 
@@ -17,7 +18,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     Args:
         settings: the resolved configuration as JSON.
         name: the child's name in logs, and of its counters.
-        pepper: key of the digests of keys.
+        peppers: keys of the digests of keys, newest first.
+        admin_key: the first admin key, for control alone, which sees that it exists.
         started_at_s: monotonic seconds at which the server started.
         addresses: where the server listens, for people.
     """
@@ -27,8 +29,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     generation: int
     run_dir: str
     log_file: str
-    pepper: bytes
-    keys: list[StoredKey]
+    peppers: list[Pepper]
+    admin_key: StoredKey | None = None
     started_at_s: float
     addresses: list[str] = []
 
@@ -59,11 +61,22 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, tag="published"):
 
     Args:
         accepting: False once the server shuts down: ``/readyz`` says so and new requests are refused.
+        keys_are_told: the published keys are those of this start; until then ``/readyz`` waits.
     """
 
     generation: int
     accepting: bool
     models: list[ModelStatus]
+    keys_are_told: bool = True
+
+
+class NewPeppers(msgspec.Struct, frozen=True, kw_only=True, tag="new_peppers"):
+    """Main to all: the ring of peppers was changed (``rempart secrets rotate``); newest first."""
+
+    peppers: list[Pepper]
+
+    def __repr__(self) -> str:
+        return f"NewPeppers({[pepper.id for pepper in self.peppers]})"
 
 
 class Drain(msgspec.Struct, frozen=True, kw_only=True, tag="drain"):
@@ -94,7 +107,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, tag="ask"):
     """Control to main: do something with a model's runner; answered by ``Answer`` with the same number.
 
     Args:
-        act: ``logs``, ``load``, ``unload`` or ``restart``.
+        act: ``logs``, ``load``, ``unload`` or ``restart``; ``peppers`` (without a model): read them anew and
+            tell all processes.
         count: lines, for ``logs``.
     """
 
@@ -120,6 +134,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
 FromMain = (
     Welcome
     | Published
+    | NewPeppers
     | Drain
     | Stop
     | ReopenLog

@@ -133,6 +133,10 @@ class Secrets:
     master_key: Annotated[
         str, Doc("pepper of key digests; empty: the file secret.key in the data folder")
     ] = field(default="", repr=False)
+    previous_master_key: Annotated[
+        str,
+        Doc("master keys before it, one per line, newest first, until no key's digest needs them"),
+    ] = field(default="", repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,7 +298,9 @@ UNCHANGEABLE: frozenset[str] = frozenset(
 )
 """Settings that a reload refuses to change: sockets and files that main holds open."""
 
-SECRETS: frozenset[str] = frozenset({"secrets.master_key", "models.api_key", "models.env"})
+SECRETS: frozenset[str] = frozenset(
+    {"secrets.master_key", "secrets.previous_master_key", "models.api_key", "models.env"}
+)
 """Settings whose values never show, in errors, ``config show`` or the control API. A text among them may also
 come from a file: ``api_key_file = "/run/secrets/far"``, ``REMPART_SECRETS__MASTER_KEY_FILE``."""
 

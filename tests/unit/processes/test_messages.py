@@ -6,22 +6,25 @@ import msgspec
 import pytest
 
 from rempart.domain.keys import StoredKey
+from rempart.domain.peppers import Pepper
 from rempart.processes import messages
 from rempart.runners import interface
 
+PEPPER = Pepper("abcd", b"hunter2-pepper")
 WELCOME = messages.Welcome(
     settings=b'{"secrets": {"master_key": "hunter2"}}',
     name="worker-1",
     generation=3,
     run_dir="/r",
     log_file="",
-    pepper=b"hunter2-pepper",
-    keys=[StoredKey(id="admin", digest=b"hunter2-digest", scopes=frozenset({"metrics"}))],
+    peppers=[PEPPER],
+    admin_key=StoredKey(id="admin", digest=b"hunter2-digest", scopes=frozenset({"metrics"})),
     started_at_s=1.5,
 )
 FROM_MAIN: list[Any] = [
     WELCOME,
     messages.Published(generation=1, accepting=True, models=[]),
+    messages.NewPeppers(peppers=[PEPPER]),
     messages.Drain(grace_s=1.0),
     messages.Stop(grace_s=1.0),
     messages.ReopenLog(),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from rempart.domain.errors import ModelNotFound
+from rempart.gateway.authentication.allowed_models import require_model
 from rempart.gateway.exchange import Call, Exchange, Models
 from rempart.gateway.validation.body import read_bytes
 from rempart.settings.model import Route as RouteSettings
@@ -21,6 +22,7 @@ class CustomRoute:
 
     async def prepare(self, exchange: Exchange) -> Call:
         """See ``Operation``."""
+        require_model(exchange.principal, self.route.model)
         if self.route.model not in self.models.statuses:
             raise ModelNotFound(model=self.route.model)
         exchange.model_label = self.route.model

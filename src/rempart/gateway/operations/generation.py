@@ -8,8 +8,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from rempart.domain.errors import InvalidRequest, MediaNotAllowed, ModelUnavailable
+from rempart.domain.errors import (
+    InvalidRequest,
+    MediaNotAllowed,
+    ModelNotFound,
+    ModelUnavailable,
+)
 from rempart.domain.models import ModelStatus
+from rempart.gateway.authentication.allowed_models import require_model
 from rempart.gateway.exchange import Exchange, Models
 from rempart.gateway.validation.body import invalid_fields, take_model
 from rempart.settings.model import Settings
@@ -36,14 +42,19 @@ class Generation:
         """The model that the request names; noted for the record.
 
         Raises:
-            InvalidRequest, ModelNotFound.
+            InvalidRequest, ModelNotFound, ModelNotAllowed.
         """
-        name = take_model(
-            document,
-            self.models.statuses,
-            any_model=self.settings.server.any_model,
-            default=self.default_model,
-        )
+        try:
+            name = take_model(
+                document,
+                self.models.statuses,
+                any_model=self.settings.server.any_model,
+                default=self.default_model,
+            )
+        except ModelNotFound:
+            require_model(exchange.principal, str(document.get("model")))
+            raise
+        require_model(exchange.principal, name)
         exchange.model_label = name
         return self.models.statuses[name]
 

@@ -1,5 +1,6 @@
 """GET /health, /livez and /readyz: from sampled values and published states; never asks a model."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ class Probe:
         exchange.answer = Answer(200, encode_json({"status": "alive", "reasons": []}))
 
 
+def _yes() -> bool:
+    return True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Readiness:
     """/readyz: requests are accepted, and what is preloaded is ready."""
@@ -37,6 +42,8 @@ class Readiness:
     models: Models
     has_models: bool = False
     """Whether any is configured: until main has told their states, nobody knows what is ready."""
+    has_keys: Callable[[], bool] = _yes
+    """Whether keys are published, those of this start, and recent enough to be used."""
     name: str = "readyz"
     is_quiet: bool = True
 
@@ -45,6 +52,8 @@ class Readiness:
         reasons = [] if self.models.is_accepting else ["the server is shutting down"]
         if self.has_models and not self.models.statuses:
             reasons.append("the models' states are not known yet")
+        if not self.has_keys():
+            reasons.append("the keys are not published yet, or too old to be used")
         reasons += [
             f"model {status.name}: {status.state.value}"
             + (f" ({status.reason})" if status.reason else "")
@@ -99,7 +108,7 @@ class Health:
         state, reasons = judge(statuses, is_accepting=self._models.is_accepting)
         head = {"status": state, "timestamp": iso_utc(self._clock.wall())}
         code = 503 if state == "unhealthy" else 200
-        if self._hides_detail and not self._authentication.is_known(exchange):
+        if self._hides_detail and not await self._authentication.is_known(exchange):
             exchange.answer = Answer(code, encode_json(head))
             return
         default = self._models.statuses.get(self._default_model)

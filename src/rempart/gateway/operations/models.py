@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 from rempart.domain.errors import ModelNotFound
 from rempart.domain.models import ModelStatus
+from rempart.gateway.authentication.allowed_models import may_use, require_model
 from rempart.gateway.exchange import Answer, Exchange, Models, encode_json
 
 PREFIX = "/v1/models/"
@@ -22,7 +23,11 @@ class ListModels:
 
     async def prepare(self, exchange: Exchange) -> None:
         """See ``Operation``."""
-        data = [entry(status, self.created) for status in self.models.statuses.values()]
+        data = [
+            entry(status, self.created)
+            for status in self.models.statuses.values()
+            if may_use(exchange.principal, status.name)
+        ]
         exchange.answer = Answer(200, encode_json({"object": "list", "data": data}))
 
 
@@ -38,6 +43,7 @@ class ShowModel:
     async def prepare(self, exchange: Exchange) -> None:
         """See ``Operation``."""
         name = unquote(exchange.request.path.partition(PREFIX)[2])
+        require_model(exchange.principal, name)
         status = self.models.statuses.get(name)
         if status is None:
             raise ModelNotFound(model=name[:128], param="model")

@@ -13,14 +13,16 @@ import msgspec
 
 from rempart.base.clock import SystemClock
 from rempart.control.app import build_app
+from rempart.control.authentication import Authentication
 from rempart.control.server import ControlServer, uvicorn_config
-from rempart.domain.errors import InvalidApiKey, MissingApiKey
-from rempart.domain.keys import ALL_SCOPES, Principal, find_key, secret_in_header
+from rempart.domain.peppers import Peppers
 from rempart.processes import messages
 from rempart.processes.arguments import Inherited, Link
 from rempart.processes.certificates import keep_certificate, open_certificate
 from rempart.processes.control.operator_link import OperatorLink
 from rempart.settings.model import Settings
+from rempart.state.open import open_shared
+from rempart.state.shared.keys.verify import Verifier
 from rempart.telemetry import system
 from rempart.telemetry.gpu import GpuReader
 from rempart.telemetry.logs import Log
@@ -54,6 +56,8 @@ async def run(arguments: list[str]) -> int:
                 operators.answered(message)
             case messages.ReopenLog():
                 log.reopen()
+            case messages.NewPeppers(peppers=peppers):
+                verifier.replace_peppers(Peppers(peppers))
             case messages.Stop():
                 ended.set()
 
@@ -62,12 +66,23 @@ async def run(arguments: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, lambda: None)
     loop.add_signal_handler(signal.SIGTERM, ended.set)
+    state = open_shared(settings, Path(settings.data_dir), clock=clock)
+    verifier = Verifier(
+        keys=state.keys,
+        peppers=Peppers(welcome.peppers),
+        clock=clock,
+        age_s_max=settings.shared.keys_age_s_max,
+    )
+    if welcome.admin_key is not None:
+        now_ms = int(clock.wall().timestamp() * 1000)
+        state.keys.publish(keys=[welcome.admin_key], projects=[], now_ms=now_ms)
     app = build_app(
         link=operators,
-        registry=None,
-        limit_store=None,
+        state=None,
         settings=settings,
-        authenticate=_authentication(welcome),
+        authenticate=Authentication(
+            verifier=verifier, lockout=state.lockout, settings=settings.lockout, clock=clock
+        ),
         clock=clock,
         report=lambda bug, request_id: log.error(
             "bug", request_id=request_id, traceback=_trace(bug)
@@ -89,6 +104,7 @@ async def run(arguments: list[str]) -> int:
                 await asyncio.wait([serving])
         except TimeoutError:
             serving.cancel()
+    state.close()
     link.close()
     return 0
 
@@ -104,25 +120,6 @@ class _Server(ControlServer):
 
 def _trace(bug: Exception) -> str:
     return "".join(traceback.format_exception(bug))[-TRACE_CHARACTERS_MAX:]
-
-
-def _authentication(welcome: messages.Welcome) -> Any:
-    def authenticate(headers: dict[str, str], is_local: bool) -> Principal:
-        """Who asks: a key's principal, or on the Unix socket the user who opened it."""
-        if is_local:
-            return Principal(id="local", scopes=ALL_SCOPES)
-        scheme, _, secret = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not secret.strip():
-            secret = headers.get("x-api-key", "")
-        if not secret.strip():
-            raise MissingApiKey
-        secret = secret_in_header(secret.encode("latin-1"))
-        key = find_key(welcome.keys, welcome.pepper, secret)
-        if key is None:
-            raise InvalidApiKey
-        return Principal(id=key.id, scopes=key.scopes)
-
-    return authenticate
 
 
 async def _sample(settings: Settings, run_dir: Path, log: Log) -> None:

@@ -18,7 +18,9 @@ import msgspec
 
 from rempart.base.clock import Clock, SystemClock
 from rempart.base.secret import Secret
+from rempart.domain.errors import StateUnavailable
 from rempart.domain.models import ModelStatus, RunnerState
+from rempart.domain.peppers import Peppers
 from rempart.processes import messages
 from rempart.processes.main import banner, reload, sockets
 from rempart.processes.main.child import Child
@@ -30,6 +32,7 @@ from rempart.runners.shim_sweep import become_subreaper, sweep_orphans
 from rempart.runners.supervisor import Supervisor
 from rempart.settings.model import Settings
 from rempart.state import bootstrap
+from rempart.state.peppers import load_peppers
 from rempart.telemetry import logs
 from rempart.telemetry.cells import Cells
 from rempart.telemetry.logs import Level, Log
@@ -41,6 +44,8 @@ AFTER_GRACE_S = 5.0
 """What workers get beyond the grace period to write their last error events."""
 RUNNERS_STOP_S = 15.0
 CONTROL_STOP_S = 3.0
+CONTROL_READY_S = 30.0
+"""Longer than this nobody waits for control to publish the keys; what was published before is used."""
 
 
 class StartError(Exception):
@@ -63,6 +68,8 @@ class Main:
         self._generation = 0
         self._statuses: list[ModelStatus] = []
         self._accepting = True
+        self._keys_are_told = False
+        """Control has been ready once: the published keys are those of this start."""
         self._is_announced = False
         self._is_rotation_stuck = False
         self._resolver_pids: set[int] = set()
@@ -92,9 +99,9 @@ class Main:
             sockets.listen_tcp(server.control_host, server.control_port, "server.control_port"),
             sockets.listen_unix(self._data_dir / "control.sock"),
         ]
-        self._pepper = bootstrap.load_pepper(self._data_dir, self._settings.secrets.master_key)
+        self._peppers = self._load_peppers(self._settings)
         self._admin = bootstrap.load_admin_key(
-            self._data_dir, self._pepper, environment.get(bootstrap.ADMIN_KEY_VARIABLE)
+            self._data_dir, self._peppers, environment.get(bootstrap.ADMIN_KEY_VARIABLE)
         )
         self._started_at_s = clock.now()
         self._supervisor = Supervisor(
@@ -180,8 +187,8 @@ class Main:
             generation=generation,
             run_dir=str(self._run_dir),
             log_file=str(self._log_path or ""),
-            pepper=self._pepper,
-            keys=[self._admin.stored],
+            peppers=list(self._peppers.ring),
+            admin_key=self._admin.stored if name == "control" else None,
             started_at_s=self._started_at_s,
             addresses=[
                 self._address(listener)
@@ -194,6 +201,9 @@ class Main:
     def _heard(self, child: Child, message: Any) -> None:
         match message:
             case messages.Ready():
+                if child.name == "control" and not self._keys_are_told:
+                    self._keys_are_told = True
+                    self._children.broadcast(self._published())
                 child.send(self._published())
                 self._log.debug("process_ready", name=child.name, pid=child.pid)
                 self._announce()
@@ -212,8 +222,26 @@ class Main:
                 )
             case interface.EnsureReady():
                 self._supervisor.ensure_ready(message.model)
+            case messages.Ask(act="peppers", number=number):
+                child.send(self._renew_peppers(number))
             case messages.Ask():
                 self._control_requests.ask(message, child.send)
+
+    def _load_peppers(self, settings: Settings) -> Peppers:
+        own = settings.secrets
+        return load_peppers(self._data_dir, own.master_key, own.previous_master_key)
+
+    def _renew_peppers(self, number: int) -> messages.Answer:
+        """Read the peppers anew and tell all; control asks for it before it stores anything under a new one."""
+        try:
+            self._peppers = self._load_peppers(self._settings)
+        except bootstrap.BootstrapError as error:
+            return messages.Answer(
+                number=number, error_code=StateUnavailable.code, reason=str(error)
+            )
+        self._children.broadcast(messages.NewPeppers(peppers=list(self._peppers.ring)))
+        self._log.info("peppers_renewed", peppers=[pepper.id for pepper in self._peppers.ring])
+        return messages.Answer(number=number)
 
     # What the supervisor says
 
@@ -225,8 +253,15 @@ class Main:
 
     def _published(self) -> messages.Published:
         return messages.Published(
-            generation=self._generation, accepting=self._accepting, models=self._statuses
+            generation=self._generation,
+            accepting=self._accepting,
+            models=self._statuses,
+            keys_are_told=self._has_keys(),
         )
+
+    def _has_keys(self) -> bool:
+        """Whether workers may say that they are ready; a control that stays away holds them up for a while."""
+        return self._keys_are_told or self._clock.now() - self._started_at_s > CONTROL_READY_S
 
     def _deliver(self, worker: int, message: Any) -> None:
         child = self._children.alive.get(worker)
@@ -249,7 +284,7 @@ class Main:
 
     def _announce(self) -> None:
         """Say once that the server is ready: workers serve, and what is preloaded is loaded."""
-        if self._is_announced or not self._children.newest_is_ready():
+        if self._is_announced or not self._children.newest_is_ready() or not self._has_keys():
             return
         waiting = [
             status
@@ -319,15 +354,20 @@ class Main:
             raise reload.ReloadRefused(
                 f"{', '.join(different)} cannot change while the server runs; restart it"
             )
-        before = (self._settings, self._settings_json)
+        before = (self._settings, self._settings_json, self._peppers)
+        try:
+            self._peppers = self._load_peppers(settings)
+        except bootstrap.BootstrapError as error:
+            raise reload.ReloadRefused(str(error)) from error
         self._settings, self._settings_json = settings, document
         self._supervisor.replace(settings)
         await self._children.start_generation(settings.server.workers)
         if not await self._children.until_ready(WORKERS_READY_S):
-            self._settings, self._settings_json = before
+            self._settings, self._settings_json, self._peppers = before
             self._supervisor.replace(self._settings)
             self._children.drop_newest()
             raise reload.ReloadRefused("the new workers did not become ready; the old ones go on")
+        self._children.broadcast(messages.NewPeppers(peppers=list(self._peppers.ring)))
         self._children.drain_older(settings.deadline.total_s)
         self._children.restart_control()
         self._log.info("reloaded", generation=self._children.generation)
@@ -347,7 +387,8 @@ class Main:
                 self._manager.say("WATCHDOG=1")
             self._rotate_log()
             statuses = self._supervisor.statuses()
-            if statuses != self._statuses:  # queues and busy slots, which /health tells
+            if statuses != self._statuses or (not self._is_announced and self._has_keys()):
+                # Queues and busy slots, which /health tells.
                 self._publish(statuses)
             sweep_orphans(self._children.pids() | self._supervisor.pids() | self._resolver_pids)
 

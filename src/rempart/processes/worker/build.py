@@ -9,9 +9,13 @@ import msgspec
 
 from rempart.base.clock import SystemClock
 from rempart.base.ids import Ids
-from rempart.domain.keys import StoredKey, find_key
+from rempart.domain.peppers import Pepper, Peppers
 from rempart.gateway.admission.step import Admission
+from rempart.gateway.authentication.addresses import ClientAddresses
+from rempart.gateway.authentication.failures import Failures
+from rempart.gateway.authentication.lockout import Lockout
 from rempart.gateway.authentication.step import Authentication
+from rempart.gateway.authentication.watch import KeyWatch
 from rempart.gateway.deadline import clocks_of
 from rempart.gateway.entry import Entry
 from rempart.gateway.exchange import Exchange, Operation, Route
@@ -37,8 +41,11 @@ from rempart.gateway.routes import RouteTable, table
 from rempart.net.http1.server import Server, ServerLimits
 from rempart.processes.arguments import Link
 from rempart.processes.messages import Welcome
+from rempart.processes.worker.upkeep import Upkeep
 from rempart.runners.remote import RemoteRunners
 from rempart.settings.model import Settings
+from rempart.state.open import Shared, open_shared
+from rempart.state.shared.keys.verify import Verifier
 from rempart.telemetry.cells import Cells
 from rempart.telemetry.logs import Log
 from rempart.telemetry.metrics import Metrics
@@ -63,6 +70,25 @@ class Worker:
     entry: Entry
     server: Server
     routes: RouteTable
+    state: Shared
+    key_news: "KeyNews"
+    upkeep: Upkeep
+
+
+class KeyNews:
+    """What main tells about keys: whether those of this start are published, and new peppers."""
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._verifier = verifier
+        self.are_told = False
+
+    def are_usable(self) -> bool:
+        """Whether requests with a key can be answered."""
+        return self.are_told and self._verifier.is_current()
+
+    def renew(self, peppers: list[Pepper]) -> None:
+        """The ring was changed."""
+        self._verifier.replace_peppers(Peppers(peppers))
 
 
 def build(welcome: Welcome, link: Link) -> Worker:
@@ -84,8 +110,23 @@ def build(welcome: Welcome, link: Link) -> Worker:
         log.error("counts_lost", reason=f"no room for {run_dir / 'metrics'}: is the disk full?")
     runners = RemoteRunners(link.send)
     pools = Pools()
-    keys = _Keys(welcome.keys, welcome.pepper)
-    authentication = Authentication(keys.find)
+    state = open_shared(settings, data_dir, clock=clock)
+    verifier = Verifier(
+        keys=state.keys,
+        peppers=Peppers(welcome.peppers),
+        clock=clock,
+        age_s_max=settings.shared.keys_age_s_max,
+    )
+    failures = Failures(clock)
+    lockout = Lockout(
+        store=state.lockout, settings=settings.lockout, clock=clock, failures=failures
+    )
+    authentication = Authentication(
+        verify=verifier.verify,
+        address_of=ClientAddresses(settings.server.trusted_proxies).of,
+        on_failure=lockout.failed,
+    )
+    key_news = KeyNews(verifier)
     created = int(clock.wall().timestamp())
     shared: dict[str, Any] = {"models": runners, "settings": settings}
     counter = TokenCounter(pools=pools, **shared)
@@ -94,7 +135,9 @@ def build(welcome: Welcome, link: Link) -> Worker:
     )
     operations: dict[str, Operation] = {
         "livez": Probe(),
-        "readyz": Readiness(models=runners, has_models=bool(settings.models)),
+        "readyz": Readiness(
+            models=runners, has_models=bool(settings.models), has_keys=key_news.are_usable
+        ),
         "health": Health(
             clock=clock,
             models=runners,
@@ -185,9 +228,7 @@ def build(welcome: Welcome, link: Link) -> Worker:
         log=log,
         base_path=settings.server.base_path,
         cors=cors,
-        more_headers=strict_transport(
-            has_tls=bool(settings.tls.cert), host=settings.server.host
-        ),
+        more_headers=strict_transport(has_tls=bool(settings.tls.cert), host=settings.server.host),
     )
     server = Server(
         entry.handle,
@@ -205,16 +246,20 @@ def build(welcome: Welcome, link: Link) -> Worker:
         entry=entry,
         server=server,
         routes=routes,
+        state=state,
+        key_news=key_news,
+        upkeep=Upkeep(
+            keys=state.keys,
+            lockout=state.lockout,
+            verifier=verifier,
+            failures=failures,
+            watch=KeyWatch(
+                keys=state.keys, verifier=verifier, clock=clock, exchanges=entry.exchanges
+            ),
+            clock=clock,
+            log=log,
+        ),
     )
-
-
-class _Keys:
-    def __init__(self, keys: list[StoredKey], pepper: bytes) -> None:
-        self._keys = keys
-        self._pepper = pepper
-
-    def find(self, secret: str) -> StoredKey | None:
-        return find_key(self._keys, self._pepper, secret)
 
 
 def _bugs_to(log: Log) -> Any:

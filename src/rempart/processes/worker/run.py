@@ -45,6 +45,7 @@ async def run(arguments: list[str]) -> int:
         serving = [
             tasks.create_task(_beat(worker, link), name="heartbeat"),
             tasks.create_task(_keep_pools(worker), name="pools"),
+            tasks.create_task(worker.upkeep.run(), name="keys"),
         ]
         certificate = await open_certificate(worker.settings, worker.log)
         serving.append(
@@ -59,6 +60,7 @@ async def run(arguments: list[str]) -> int:
             task.cancel()
     await worker.server.close()
     await worker.pools.close()
+    worker.state.close()
     link.send(messages.Drained())
     link.close()
     return 0
@@ -130,6 +132,9 @@ def _heard(worker: Worker, ending: _Ending, message: Any) -> None:
     match message:
         case messages.Published():
             worker.runners.published(message.generation, message.accepting, message.models)
+            worker.key_news.are_told = message.keys_are_told
+        case messages.NewPeppers(peppers=peppers):
+            worker.key_news.renew(peppers)
         case interface.SlotGranted() | interface.SlotRefused() | interface.SlotPlace():
             worker.runners.receive(message)
         case messages.Drain(grace_s=grace_s):

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from rempart.domain.peppers import Peppers
 from rempart.processes.main.banner import ready_lines
 from rempart.state.bootstrap import AdminKey, load_admin_key
 
+PEPPERS = Peppers.of([b"p" * 32])
 ADDRESS, CONTROL = "http://127.0.0.1:8000", "http://127.0.0.1:8001"
 GIVEN = "an-administrator-s-key-of-32-and-more"
 # Shows its arguments instead of sending them.
@@ -38,7 +40,7 @@ def pasted(lines: list[str], **environment: str) -> list[str]:
 def test_the_command_is_right_whatever_the_names(tmp_path: Path, folder: str, model: str) -> None:
     data_dir = tmp_path / folder
     data_dir.mkdir()
-    admin = load_admin_key(data_dir, b"p" * 32, None)
+    admin = load_admin_key(data_dir, PEPPERS, None)
     arguments = pasted(banner(admin, model), PATH="/bin:/usr/bin", HOME="/nowhere")
     assert arguments[0] == f"{ADDRESS}/v1/chat/completions"
     headers = [arguments[at + 1] for at, one in enumerate(arguments) if one == "-H"]
@@ -52,22 +54,22 @@ def test_the_command_is_right_whatever_the_names(tmp_path: Path, folder: str, mo
 
 
 def test_a_given_key_is_read_from_the_environment_and_never_shown(tmp_path: Path) -> None:
-    lines = banner(load_admin_key(tmp_path, b"p" * 32, GIVEN))
+    lines = banner(load_admin_key(tmp_path, PEPPERS, GIVEN))
     assert not any(GIVEN in line for line in lines)
     arguments = pasted(lines, PATH="/bin:/usr/bin", REMPART_ADMIN_KEY=GIVEN)
     assert f"Authorization: Bearer {GIVEN}" in arguments
 
 
 def test_a_new_key_is_shown_at_the_start_that_made_it_and_not_again(tmp_path: Path) -> None:
-    first = load_admin_key(tmp_path, b"p" * 32, None)
+    first = load_admin_key(tmp_path, PEPPERS, None)
     shown = "\n".join(banner(first))
     assert shown.count(first.secret.reveal()) == 1
-    again = load_admin_key(tmp_path, b"p" * 32, None)
+    again = load_admin_key(tmp_path, PEPPERS, None)
     assert first.secret.reveal() not in "\n".join(banner(again))
 
 
 def test_the_addresses_and_the_log_are_named(tmp_path: Path) -> None:
-    admin = load_admin_key(tmp_path, b"p" * 32, GIVEN)
+    admin = load_admin_key(tmp_path, PEPPERS, GIVEN)
     shown = "\n".join(banner(admin))
     for text in (f"{ADDRESS}/v1", CONTROL, "logs/api.log", "demo"):
         assert text in shown
@@ -75,6 +77,6 @@ def test_the_addresses_and_the_log_are_named(tmp_path: Path) -> None:
 
 
 def test_without_a_model_there_is_nothing_to_try(tmp_path: Path) -> None:
-    lines = banner(load_admin_key(tmp_path, b"p" * 32, GIVEN), model="")
+    lines = banner(load_admin_key(tmp_path, PEPPERS, GIVEN), model="")
     assert not any("curl" in line for line in lines)
     assert any("model: none" in line for line in lines)
