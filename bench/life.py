@@ -86,11 +86,14 @@ def until_ready(server: RempartServer) -> None:
 
 
 def recoveries_s(rounds: int) -> list[float]:
-    """Seconds from a runner's ``kill -9`` to the next answer."""
+    """Seconds from a runner's ``kill -9`` to the next answer.
+
+    Each of a server of its own: the pause before a restart doubles, and after five it is given up.
+    """
     taken = []
-    with tempfile.TemporaryDirectory(prefix="b-") as name, demo_server(Path(name)) as demo:
-        until_answered(demo.address)
-        for _ in range(rounds):
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(prefix="b-") as name, demo_server(Path(name)) as demo:
+            until_answered(demo.address)
             os.kill(runner_pid(demo.server), signal.SIGKILL)
             began_s = time.perf_counter()
             until_answered(demo.address)

@@ -68,8 +68,8 @@ def tokens_ratio(found: Found) -> list[str]:
     heads = ["streams", "ratio (95 % interval)", target, "pairs", "tokens/s through / straight"]
     heads += ["first token straight, ms", "added, median, ms", "added, p99, ms"]
     return [
-        f"The demo model, {found['tokens']} tokens per stream, temperature 0, fixed seeds, "
-        "the same prompts but for a number in front.",
+        f"The demo model, {found['tokens']} tokens per stream (half as many above the runner's slots), "
+        "temperature 0, fixed seeds, the same prompts but for a number in front.",
         "Rounds come in pairs, straight and through in turn first; "
         "the interval is Student's t on the logarithms of the pairs' ratios.",
         f"The runner has {found['slots']} slots and refuses more: "

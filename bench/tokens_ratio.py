@@ -39,14 +39,14 @@ class Effort:
     """How much work.
 
     Args:
-        tokens: of each stream.
+        tokens: of each stream; half as many where streams wait for one another, so that there are more pairs.
         seconds: for each number of streams, all its rounds together.
         pairs_min: rounds that there are whatever they take.
     """
 
     tokens: int = 64
     seconds: float = 130.0
-    pairs_min: int = 4
+    pairs_min: int = 8
 
 
 QUICK = Effort(tokens=32, seconds=15.0, pairs_min=2)
@@ -131,7 +131,7 @@ async def take_pairs(
     How many is decided by how long the first took, before anything is known of the ratio.
     """
     began_s = time.perf_counter()
-    tokens = effort.tokens
+    tokens = effort.tokens if streams <= SLOTS else effort.tokens // 2
     await take_round(straight, streams, 0, tokens)
     await take_round(through, streams, 1, tokens)
     pair_s = time.perf_counter() - began_s

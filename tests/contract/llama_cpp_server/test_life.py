@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from lab.demo_runner import DemoRunner, RunnerGone, demo_runner
+from lab.lora import write_adapter
 from rempart.runners.status import Progress, Ready, Slots
 
 COMPLETIONS = "/v1/completions"
@@ -151,6 +152,19 @@ def test_speculation_gives_answers_and_counts_their_tokens(
         end = runner.wait_end("g")
         assert end.cancelled
         assert end.completion_tokens >= 8
+
+
+def test_a_lora_adapter_changes_the_answers(demo_model: Path, tmp_path: Path) -> None:
+    def answer(*loras: Path) -> str:
+        settings = {"batch": 64, "context": 2048, "slots": 1, "loras": [str(one) for one in loras]}
+        with demo_runner(demo_model, **settings) as runner:
+            asked = ENDLESS | {"max_tokens": 20, "stream": False, "temperature": 0}
+            text: str = runner.call("POST", COMPLETIONS, asked).json()["choices"][0]["text"]
+            return text
+
+    plain = answer()
+    assert answer(write_adapter(tmp_path / "nothing.gguf", strength=0.0)) == plain
+    assert answer(write_adapter(tmp_path / "much.gguf", strength=1.0)) != plain
 
 
 @pytest.mark.parametrize(
