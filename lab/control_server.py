@@ -13,12 +13,15 @@ import uvicorn
 
 from lab.registry import DictStore, kept, registry_of
 from rempart.base.clock import SystemClock
-from rempart.control.app import build_app
+from rempart.control.actions.secrets import PepperFile
+from rempart.control.app import ControlState, build_app
 from rempart.control.server import uvicorn_config
 from rempart.domain.errors import InvalidApiKey, MissingApiKey
 from rempart.domain.keys import ALL_SCOPES, Principal
 from rempart.domain.models import Facts, ModelStatus, RunnerState
+from rempart.domain.peppers import Peppers
 from rempart.settings.model import Model, Secrets, Settings
+from rempart.state.peppers import load_peppers
 from rempart.state.shared.limits.memory import MemoryLimits
 
 KEYS = {
@@ -83,7 +86,7 @@ class FakeLink:
                 status.state = state
 
 
-def authenticate(headers: dict[str, str], is_local: bool) -> Principal:
+def authenticate(headers: dict[str, str], is_local: bool, address: str) -> Principal:
     """The keys above."""
     secret = headers.get("authorization", "").removeprefix("Bearer ")
     if not secret:
@@ -115,10 +118,15 @@ def control_server(data_dir: Path) -> Iterator[ControlServer]:
     link = FakeLink()
     bugs: queue.Queue[tuple[Exception, str]] = queue.Queue(maxsize=100)
     store, limits = DictStore(), MemoryLimits()
+    registry = kept(registry_of(store))
+
+    async def renew() -> Peppers:
+        return load_peppers(data_dir)
+
+    peppers = PepperFile(data_dir, is_configured=False, renew=renew)
     app = build_app(
         link=link,
-        registry=kept(registry_of(store)),
-        limit_store=limits,
+        state=ControlState(registry, limits, peppers),
         settings=SETTINGS,
         authenticate=authenticate,
         clock=SystemClock(),

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rempart import __version__
-from rempart.cli import config, doctor, init, keys, models, projects, serve
+from rempart.cli import audit, config, doctor, init, keys, models, projects, secrets, serve
 
 app = typer.Typer(
     name="rempart",
@@ -39,3 +39,5 @@ app.add_typer(config.app, name="config")
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(projects.app, name="projects")
+app.add_typer(audit.app, name="audit")
+app.add_typer(secrets.app, name="secrets")

@@ -17,8 +17,9 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 PEER_UID = "peer_uid"
 """Where the server puts the user behind a Unix socket's connection, in the scope's state."""
 
-Authenticate = Callable[[dict[str, str], bool], Principal]
-"""(headers in small letters, whether it came by the Unix socket) → who asks; raises MissingApiKey and its kin."""
+Authenticate = Callable[[dict[str, str], bool, str], Principal]
+"""(headers in small letters, whether it came by the Unix socket, the client's address) → who asks; raises
+MissingApiKey and its kin."""
 
 
 def admit(scope: Mapping[str, Any], authenticate: Authenticate) -> Principal | None:
@@ -46,4 +47,5 @@ def _principal(scope: Mapping[str, Any], authenticate: Authenticate) -> Principa
     headers = {
         name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
     }
-    return authenticate(headers, is_local)
+    client = scope.get("client")
+    return authenticate(headers, is_local, client[0] if client else "")

@@ -1,7 +1,7 @@
 """The control API as one ASGI application; ``build_app`` is the map of it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -11,8 +11,9 @@ from rempart.base.clock import Clock, iso_utc
 from rempart.base.ids import Ids
 from rempart.control.access import PUBLIC, Authenticate
 from rempart.control.actions.fields import wrong_fields_of
+from rempart.control.actions.secrets import PepperFile
 from rempart.control.answers import Answers, App, error_body
-from rempart.control.api import audit, keys, limits, models, projects, public, settings
+from rempart.control.api import audit, keys, limits, models, projects, public, secrets, settings
 from rempart.control.api.shapes import ErrorAnswer
 from rempart.control.link import Link
 from rempart.control.registry import Registry
@@ -36,11 +37,18 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
+class ControlState(NamedTuple):
+    """The state that operators work on."""
+
+    registry: Registry
+    limits: LimitStore
+    peppers: PepperFile
+
+
 def build_app(
     *,
     link: Link,
-    registry: Registry | None,
-    limit_store: LimitStore | None,
+    state: ControlState | None,
     settings: Settings,
     authenticate: Authenticate,
     clock: Clock,
@@ -52,14 +60,13 @@ def build_app(
         authenticate: who a request comes from, by its headers.
         report: told of bugs, with the request's id.
     """
-    api = api_of(link, registry, limit_store, settings, clock)
+    api = api_of(link, state, settings, clock)
     return Answers(api, authenticate=authenticate, clock=clock, ids=Ids(clock), report=report)
 
 
 def api_of(
     link: Link,
-    registry: Registry | None,
-    limit_store: LimitStore | None,
+    state: ControlState | None,
     shown: Settings,
     clock: Clock,
 ) -> FastAPI:
@@ -77,11 +84,11 @@ def api_of(
         responses=ERRORS,
     )
     api.include_router(public.router())
-    if registry is not None:
+    if state is not None:
         for noun in (keys, projects, audit):
-            api.include_router(noun.router(registry))
-        if limit_store is not None:
-            api.include_router(limits.router(registry, limit_store, shown))
+            api.include_router(noun.router(state.registry))
+        api.include_router(limits.router(state.registry, state.limits, shown))
+        api.include_router(secrets.router(state.registry, state.peppers))
     api.include_router(models.router(link, clock))
     api.include_router(settings.router(shown))
     _answer_errors(api, clock)

@@ -16,7 +16,7 @@ def scope(method: str = "GET", path: str = "/api/models", **more: Any) -> dict[s
     return {"method": method, "path": path, "headers": [], "server": ("127.0.0.1", 1)} | more
 
 
-def nobody(headers: dict[str, str], is_local: bool) -> Principal:
+def nobody(headers: dict[str, str], is_local: bool, address: str) -> Principal:
     raise MissingApiKey
 
 
@@ -30,18 +30,18 @@ def test_public_paths_ask_nobody() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_reading_needs_the_scope_to_read(method: str) -> None:
-    assert admit(scope(method), lambda headers, is_local: READER) is READER
+    assert admit(scope(method), lambda headers, is_local, address: READER) is READER
     with pytest.raises(InsufficientScope, match="admin:read"):
         admit(
             scope(method),
-            lambda headers, is_local: Principal(id="x", scopes=frozenset({"admin:write"})),
+            lambda headers, is_local, address: Principal(id="x", scopes=frozenset({"admin:write"})),
         )
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "BREW"])
 def test_everything_else_needs_the_scope_to_write(method: str) -> None:
     with pytest.raises(InsufficientScope, match="admin:write"):
-        admit(scope(method), lambda headers, is_local: READER)
+        admit(scope(method), lambda headers, is_local, address: READER)
 
 
 def test_owner_and_root_on_the_socket_are_themselves() -> None:
@@ -55,7 +55,7 @@ def test_owner_and_root_on_the_socket_are_themselves() -> None:
 def test_headers_come_in_small_letters_and_the_door_is_told() -> None:
     seen = []
 
-    def authenticate(headers: dict[str, str], is_local: bool) -> Principal:
+    def authenticate(headers: dict[str, str], is_local: bool, address: str) -> Principal:
         seen.append((headers, is_local))
         return READER
 

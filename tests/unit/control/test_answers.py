@@ -40,7 +40,7 @@ def wrap(app: App, sent: Sent) -> Answers:
     clock = SystemClock()
     return Answers(
         app,
-        authenticate=lambda headers, is_local: Principal(id="x", scopes=ALL_SCOPES),
+        authenticate=lambda headers, is_local, address: Principal(id="x", scopes=ALL_SCOPES),
         clock=clock,
         ids=Ids(clock),
         report=lambda bug, request_id: sent.bugs.append(bug),

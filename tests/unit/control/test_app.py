@@ -138,6 +138,8 @@ def test_the_description_lists_the_routes_and_that_they_need_a_key(control: Cont
         "/api/keys/{id}/revoke",
         "/api/keys/{id}/rotate",
         "/api/limits",
+        "/api/secrets/drop-unused",
+        "/api/secrets/rotate",
         "/api/projects",
         "/api/projects/{id}",
         "/api/models",
