@@ -30,7 +30,7 @@ _ESCAPED_COLON = re.compile(rb"\\u003[aA]")
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]"
 )
-_LARGE_EXPONENT = re.compile(rb"[0-9.]++[eE]\+?[0-9]{3,}")
+_LARGE_EXPONENT = re.compile(rb"(?<![0-9.])[0-9.]++[eE]\+?[0-9]{3,}")
 _LONG_NUMBER = re.compile(rb"[0-9]{19,}")
 _BYTE = re.compile(r"\(byte (\d+)\)")
 _TOKEN = re.compile(rb'("[^"\\]*+(?:\\.[^"\\]*+)*+")(\s*+:)?|[\[\]{}]')
