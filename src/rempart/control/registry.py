@@ -227,6 +227,7 @@ class Registry:
                 row = msgspec.structs.replace(known, stored=changed)
             else:
                 self.ignored.add(key.id)
+                self._on_retired(key.id)  # control may have died before it could at the time
                 continue
             after = {"name": row.stored.name, "scopes": sorted(row.stored.scopes)}
             act = Act(

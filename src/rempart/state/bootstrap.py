@@ -30,6 +30,8 @@ __all__ = ["ADMIN_KEY_VARIABLE", "AdminKey", "BootstrapError", "load_admin_key",
 
 ADMIN_KEY_VARIABLE = "REMPART_ADMIN_KEY"
 ADMIN_KEY_FILE = "admin.key"
+RETIRED_FILE = "admin.key.retired"
+"""Holds the id of the key that was in ``admin.key``; while it is there no other one is made."""
 ADMIN_KEY_NAME = "first admin key"
 
 
@@ -47,8 +49,11 @@ class AdminKey(NamedTuple):
     file: Path | None
 
 
-def load_admin_key(data_dir: Path, peppers: Peppers, environment: str | None) -> AdminKey:
+def load_admin_key(data_dir: Path, peppers: Peppers, environment: str | None) -> AdminKey | None:
     """The admin key from the environment, from ``admin.key``, or a new one.
+
+    None where the one that was made has been rotated or revoked: operators have keys of their own by then,
+    and another key with all scopes at the next start would be a back door.
 
     Raises:
         BootstrapError: the key is too short, too long or has characters that do not print; or the
@@ -62,6 +67,8 @@ def load_admin_key(data_dir: Path, peppers: Peppers, environment: str | None) ->
     if secret is not None:
         _check(secret, str(path), "delete the file")
         return AdminKey(_stored(peppers, secret), Secret(secret), is_new=False, file=path)
+    if (data_dir / RETIRED_FILE).exists():
+        return None
     secret = new_key()
     write_private(path, secret + "\n")
     return AdminKey(_stored(peppers, secret), Secret(secret), is_new=True, file=path)
@@ -73,6 +80,8 @@ def retire_admin_key(data_dir: Path, id_: str) -> None:
     try:
         secret = kept_text(path)
         if secret is not None and look_up_id(secret) == id_:
+            # First, so that no crash in between leaves neither.
+            write_private(data_dir / RETIRED_FILE, id_ + "\n")
             path.unlink(missing_ok=True)
     except (BootstrapError, OSError):
         return  # what cannot be read or removed is no key any more either; the next start says so

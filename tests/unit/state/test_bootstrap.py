@@ -10,7 +10,7 @@ import pytest
 from rempart.domain.key_format import CHOSEN_KEY_ID, look_up_id
 from rempart.domain.keys import ALL_SCOPES, StoredKey, digest_secret
 from rempart.domain.peppers import Peppers
-from rempart.state.bootstrap import BootstrapError, load_admin_key, new_key
+from rempart.state.bootstrap import BootstrapError, load_admin_key, new_key, retire_admin_key
 from rempart.state.peppers import load_peppers
 
 PEPPERS = Peppers.of([b"p" * 32])
@@ -98,3 +98,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load_peppers(tmp_path)
     with pytest.raises(BootstrapError, match=r"admin\.key cannot be read: Is a directory"):
         load_admin_key(tmp_path, PEPPERS, None)
+
+
+def test_a_rotated_key_is_forgotten_and_no_other_one_is_made(tmp_path: Path) -> None:
+    made = load_admin_key(tmp_path, PEPPERS, None)
+    assert made is not None
+    retire_admin_key(tmp_path, "anotherkey12")
+    assert (tmp_path / "admin.key").exists()
+    retire_admin_key(tmp_path, made.stored.id)
+    assert not (tmp_path / "admin.key").exists()
+    assert load_admin_key(tmp_path, PEPPERS, None) is None
+    given = load_admin_key(tmp_path, PEPPERS, GIVEN)
+    assert given is not None

@@ -7,14 +7,16 @@ from rempart.state.bootstrap import AdminKey
 
 
 def ready_lines(
-    address: str, control_address: str, model: str, admin: AdminKey, log_file: str
+    address: str, control_address: str, model: str, admin: AdminKey | None, log_file: str
 ) -> list[str]:
     """A few tidy lines for the console.
 
     The key itself is shown once, at the start that made it; afterwards the command reads it from its
-    file, so that it stands in no scroll-back and still works.
+    file, so that it stands in no scroll-back and still works. Once it was rotated nobody here knows it.
     """
-    if admin.file is None:
+    if admin is None:
+        header = '-H "Authorization: Bearer $REMPART_API_KEY"'
+    elif admin.file is None:
         header = '-H "Authorization: Bearer $REMPART_ADMIN_KEY"'
     else:
         header = f'-H "Authorization: Bearer $(cat {shlex.quote(str(admin.file))})"'
@@ -27,7 +29,7 @@ def ready_lines(
         f"  Control            {control_address}",
         f"  Log                {log_file or 'console only'}",
     ]
-    if admin.is_new:
+    if admin is not None and admin.is_new:
         lines.append(
             f"  Admin key          {admin.secret.reveal()}   (kept in {admin.file}; not shown again)"
         )

@@ -188,7 +188,7 @@ class Main:
             run_dir=str(self._run_dir),
             log_file=str(self._log_path or ""),
             peppers=list(self._peppers.ring),
-            admin_key=self._admin.stored if name == "control" else None,
+            admin_key=self._admin.stored if self._admin and name == "control" else None,
             started_at_s=self._started_at_s,
             addresses=[
                 self._address(listener)

@@ -17,7 +17,7 @@ GIVEN = "an-administrator-s-key-of-32-and-more"
 CURL = 'curl() { for argument in "$@"; do printf \'%s\\0\' "$argument"; done; }\n'
 
 
-def banner(admin: AdminKey, model: str = "demo", log_file: str = "logs/api.log") -> list[str]:
+def banner(admin: AdminKey | None, model: str = "demo", log_file: str = "logs/api.log") -> list[str]:
     return ready_lines(ADDRESS, CONTROL, model, admin, log_file)
 
 
@@ -80,3 +80,9 @@ def test_without_a_model_there_is_nothing_to_try(tmp_path: Path) -> None:
     lines = banner(load_admin_key(tmp_path, PEPPERS, GIVEN), model="")
     assert not any("curl" in line for line in lines)
     assert any("model: none" in line for line in lines)
+
+
+def test_a_key_that_nobody_here_knows_is_left_to_the_reader() -> None:
+    lines = banner(None)
+    assert any("$REMPART_API_KEY" in line for line in lines)
+    assert not any("Admin key" in line for line in lines)
