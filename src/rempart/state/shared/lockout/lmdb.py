@@ -34,7 +34,7 @@ def _unavailable(error: lmdb.Error) -> StateUnavailable:
 
 def _name(who: str) -> bytes:
     # Never empty, which LMDB does not take.
-    return b"." + who.encode("utf-8", "surrogateescape")[:WHO_BYTES_MAX]
+    return b"." + who.encode()[:WHO_BYTES_MAX]
 
 
 class LmdbLockout:
@@ -151,6 +151,6 @@ class LmdbLockout:
 
 def _place(one: FailedAttempts) -> bytes:
     return b"\0".join(
-        part.encode("utf-8", "surrogateescape")[:WHO_BYTES_MAX]
+        part.encode()[:WHO_BYTES_MAX]
         for part in (one.address, one.code, one.key_id)
     )
