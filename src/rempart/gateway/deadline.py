@@ -111,9 +111,11 @@ class Deadline:
         self._first_token_s = clocks.first_token_s
         self._silence_s = clocks.silence_s
         self._call_began_s = exchange.clock.now()
-        if self._handle is not None:
-            self._handle.cancel()
-        self._arm()
+        # The timer of the reading clock stays where it fires early enough: firing, it looks at all clocks.
+        if self._handle is None or self._due_s() < self._handle.when():
+            if self._handle is not None:
+                self._handle.cancel()
+            self._arm()
 
     @property
     def queue_until_s(self) -> float:
@@ -135,6 +137,9 @@ class Deadline:
         self.trip(ClientClosed())
 
     def _arm(self) -> None:
+        self._handle = self._loop.call_at(self._due_s(), self._fire)
+
+    def _due_s(self) -> float:
         due_s, _, _ = self._next_due()
         # What starts these clocks, a wait and a first chunk, sets no timer: look in time for them.
         if self._call_began_s is not None:
@@ -144,7 +149,7 @@ class Deadline:
                 due_s = min(due_s, queue_until_s)
             if self._stream:
                 due_s = min(due_s, now + self._silence_s)
-        self._handle = self._loop.call_at(due_s, self._fire)
+        return due_s
 
     def _next_due(self) -> tuple[float, str, float]:
         exchange = self._exchange

@@ -138,7 +138,7 @@ class Log:
         if level < self._level:
             return
         document = {
-            "at": iso_utc(self._clock.wall()),
+            "at": fields.get("at") or iso_utc(self._clock.wall()),
             "level": level.name.lower(),
             "event": event,
             "process": self._process,

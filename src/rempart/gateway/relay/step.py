@@ -1,5 +1,6 @@
 """Step 10: send the call to a replica and relay its answer until it ends, whichever way."""
 
+from functools import lru_cache
 from urllib.parse import quote
 
 from rempart.domain.models import Replica
@@ -36,7 +37,7 @@ class Relay:
         try:
             sent = await self._pools.pool(replica).call(
                 call.method.encode(),
-                quote(path, safe="/?&=%:@!$'()*+,;~-._").encode(),
+                _target(path) if call.shape is not None else _quoted(path),
                 _headers(exchange, call, replica),
                 _body(call, replica),
                 receiver,
@@ -53,6 +54,14 @@ class Relay:
         finally:
             exchange.reply.on_paused = exchange.reply.on_resumed = None
         exchange.runner_may_run = False
+
+
+def _quoted(path: str) -> bytes:
+    return quote(path, safe="/?&=%:@!$'()*+,;~-._").encode()
+
+
+_target = lru_cache(maxsize=256)(_quoted)
+"""For our own endpoints, which are few; a client's paths ([[routes]]) would only fill it."""
 
 
 def _headers(exchange: Exchange, call: Call, replica: Replica) -> Headers:
