@@ -7,7 +7,7 @@ key changed, and for those that end at a known moment every time.
 from collections.abc import Iterable
 
 from rempart.base.clock import Clock
-from rempart.domain.errors import ExpiredApiKey, RempartError
+from rempart.domain.errors import ExpiredApiKey, RempartError, RevokedApiKey
 from rempart.gateway.exchange import Exchange
 from rempart.state.shared.keys.interface import PublishedKeys
 from rempart.state.shared.keys.verify import Verifier
@@ -62,10 +62,12 @@ class KeyWatch:
     def _end_of(
         self, exchange: Exchange, changed: frozenset[str] | None, now_s: float
     ) -> RempartError | None:
-        principal = exchange.principal
-        if principal.expires_s and principal.expires_s <= now_s:
-            return ExpiredApiKey()
-        credential = exchange.credential
-        if credential is None or (changed is not None and principal.id not in changed):
-            return None
-        return self._verifier.ended(credential)
+        principal, credential = exchange.principal, exchange.credential
+        if credential is not None:
+            if changed is None or principal.id in changed:
+                try:
+                    credential = exchange.credential = self._verifier.renewed(credential)
+                except (RevokedApiKey, ExpiredApiKey) as error:
+                    return error
+            principal = credential.principal  # its end may have moved, as by a rotation
+        return ExpiredApiKey() if 0 < principal.expires_s <= now_s else None

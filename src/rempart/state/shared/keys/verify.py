@@ -19,7 +19,6 @@ from rempart.domain.errors import (
     AddressNotAllowed,
     ExpiredApiKey,
     InvalidApiKey,
-    RempartError,
     RevokedApiKey,
     StateUnavailable,
 )
@@ -167,9 +166,7 @@ class Verifier:
             not is_current and key.old_until_s <= now_s
         ):
             raise ExpiredApiKey
-        entry = self._entries.get(key.id)
-        if entry is None or entry.stored is not key:
-            entry = self._ready(key)
+        entry = self._entry(key)
         if entry.networks is not None:
             client = parse_address(address)
             if client is None or not is_within(client, entry.networks):
@@ -178,8 +175,11 @@ class Verifier:
             self._note_use(key, secret, is_current=is_current)
         return entry.current if is_current else entry.previous
 
-    def _ready(self, key: StoredKey) -> _Entry:
+    def _entry(self, key: StoredKey) -> _Entry:
         entries = self._entries
+        known = entries.get(key.id)
+        if known is not None and known.stored is key:
+            return known
         if key.id not in entries and len(entries) >= ENTRIES_MAX:
             del entries[next(iter(entries))]
         entry = entries[key.id] = _Entry(key)
@@ -202,29 +202,35 @@ class Verifier:
             for key_id, (digest, pepper_id) in uses.items()
         ]
 
-    def ended(self, credential: Credential) -> RempartError | None:
-        """Why what was let in by this would not be any more; None while it would.
+    def renewed(self, credential: Credential) -> Credential:
+        """What something that was let in goes on by, after its key has changed.
 
-        A key that was rotated since counts as the secret before, one whose digest was only made anew under
-        another pepper as itself.
+        A secret that a rotation has replaced goes on until the grace is over; a digest that was only made
+        anew under another pepper is of the same secret.
 
         Raises:
+            RevokedApiKey, ExpiredApiKey: it would not be let in any more.
             StateUnavailable.
         """
         key = self._keys.key(credential.principal.id)
         now_s = self._clock.wall().timestamp()
         if key is None or key.revoked_s:
-            return RevokedApiKey()
+            raise RevokedApiKey
         if key.expires_s and key.expires_s <= now_s:
-            return ExpiredApiKey()
+            raise ExpiredApiKey
+        entry = self._entry(key)
         if credential.digest == key.digest:
-            return None
+            return entry.current
         if credential.digest == key.old_digest:
-            return ExpiredApiKey() if key.old_until_s <= now_s else None
+            if key.old_until_s <= now_s:
+                raise ExpiredApiKey
+            return entry.previous
         is_only_another_pepper = (
             key.pepper_id != credential.pepper_id and key.old_digest == credential.old_digest
         )
-        return None if is_only_another_pepper else RevokedApiKey()
+        if not is_only_another_pepper:
+            raise RevokedApiKey
+        return entry.current
 
     def _require_current(self, snapshot: Snapshot, now_s: float) -> None:
         if snapshot.revision == 0:

@@ -325,8 +325,11 @@ def test_a_key_whose_pepper_is_not_here_yet_is_not_called_wrong() -> None:
 def ended(door: Door, secret: str, *then: StoredKey) -> str | None:
     credential = door.verifier.verify(secret, "")
     door.publish(*then)
-    error = door.verifier.ended(credential)
-    return None if error is None else error.code
+    try:
+        door.verifier.renewed(credential)
+    except RempartError as error:
+        return error.code
+    return None
 
 
 def test_what_was_let_in_ends_with_its_key() -> None:
@@ -341,17 +344,18 @@ def test_what_was_let_in_by_a_key_that_is_gone_has_ended() -> None:
     door = Door(stored())
     credential = door.verifier.verify(SECRET, "")
     door.keys.publish_all(keys=[], projects=[], now_ms=int(door.now_s * 1000))
-    error = door.verifier.ended(credential)
-    assert isinstance(error, errors.RevokedApiKey)
+    with pytest.raises(errors.RevokedApiKey):
+        door.verifier.renewed(credential)
 
 
 def test_what_was_let_in_before_a_rotation_goes_on_for_the_grace() -> None:
     door = Door(stored())
     credential = door.verifier.verify(SECRET, "")
     door.publish(rotated(door, 10))
-    assert door.verifier.ended(credential) is None
+    assert door.verifier.renewed(credential).principal.expires_s == door.now_s + 10
     door.clock.at += timedelta(seconds=10)
-    assert isinstance(door.verifier.ended(credential), errors.ExpiredApiKey)
+    with pytest.raises(errors.ExpiredApiKey):
+        door.verifier.renewed(credential)
 
 
 def test_what_was_let_in_two_rotations_ago_has_ended() -> None:
@@ -362,7 +366,8 @@ def test_what_was_let_in_two_rotations_ago_has_ended() -> None:
     door.publish(
         stored(third, old_digest=between.digest, old_pepper_id=between.pepper_id, old_until_s=9e9)
     )
-    assert isinstance(door.verifier.ended(credential), errors.RevokedApiKey)
+    with pytest.raises(errors.RevokedApiKey):
+        door.verifier.renewed(credential)
 
 
 def test_a_new_digest_of_the_same_secret_ends_nothing() -> None:
