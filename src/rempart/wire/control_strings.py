@@ -89,12 +89,12 @@ class ControlStrings:
     """
 
     __slots__ = (
-        "_break",
         "_pattern",
         "_seconds",
         "_wide",
         "beginnings",
         "characters_max",
+        "sign",
         "strings",
     )
 
@@ -102,7 +102,7 @@ class ControlStrings:
         kept = without_numbers(s for s in strings if s.strip() and 1 < len(s) <= CHARACTERS_MAX)
         self.strings = tuple(kept[:STRINGS_MAX])
         self.characters_max = max(map(len, self.strings), default=0) + 32  # digits may be more
-        self._break = next(sign for sign in BREAKS if not any(sign in one for one in self.strings))
+        self.sign = next(sign for sign in BREAKS if not any(sign in one for one in self.strings))
         self._pattern = re.compile(_pattern_of(self.strings), re.IGNORECASE)
         firsts = {case for one in self.strings for case in (one[0].lower(), one[0].upper())}
         self.beginnings = tuple(sorted(firsts))
@@ -164,7 +164,7 @@ class ControlStrings:
     def _broken(self, found: re.Match[str]) -> str:
         one = found[0]
         at = break_at(one)
-        return one[:at] + self._break + one[at:]
+        return one[:at] + self.sign + one[at:]
 
 
 def break_at(one: str) -> int:
