@@ -75,6 +75,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         batch_tokens: prompt tokens per batch that calibration chose.
         prompt_tokens_per_s: speed of prompt processing at that batch.
         load_s: seconds from start to ready.
+        control_strings: what its tokenizer or template takes as more than text, one of each family of
+            numbered ones; empty if not known.
         more: whatever else it said.
     """
 
@@ -86,6 +88,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     batch_tokens: int | None = None
     prompt_tokens_per_s: float | None = None
     load_s: float | None = None
+    control_strings: list[str] = []
     more: dict[str, Any] = {}
 
 

@@ -19,6 +19,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
         ttft_ms: from received to the first chunk.
         bytes_in, bytes_out: of the bodies.
         wasted_tokens: completion tokens that nobody got, where the runner does not tell them itself.
+        sanitised: hidden characters that were taken out of the request's texts.
         prompt: the request's text, only where the operator asked for it.
         guard: what each detector covered: ``prompt.secrets`` → ``passed``, ``masked:2``, ``refused`` or
             ``skipped``; empty where none is on.
@@ -51,6 +52,7 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     ignored_fields: list[str]
     prompt: str = ""
     wasted_tokens: int = 0
+    sanitised: int = 0
     guard: dict[str, str] = {}
     guard_findings: dict[str, int] = {}
 
@@ -64,4 +66,4 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
-_ZERO_SAYS_NOTHING = frozenset({"malformed_events", "wasted_tokens"})
+_ZERO_SAYS_NOTHING = frozenset({"malformed_events", "wasted_tokens", "sanitised"})

@@ -228,6 +228,7 @@ class Exchange:
     __slots__ = (
         "address",
         "answer",
+        "body",
         "bytes_in",
         "call",
         "clock",
@@ -261,6 +262,7 @@ class Exchange:
         "request_id",
         "route",
         "runner_may_run",
+        "sanitised",
         "started_s",
         "ticket",
         "timestamp",
@@ -291,6 +293,10 @@ class Exchange:
         self.call: Call | None = None
         self.model_label = ""
         self.bytes_in = 0
+        self.body = b""
+        """As it came, until its texts have been cleaned."""
+        self.sanitised = 0
+        """Hidden characters that were taken out of it."""
         self.replica: Replica | None = None
         self.failed_replicas: list[str] = []
         self.other_replicas = 0

@@ -97,6 +97,7 @@ def build(exchange: Exchange) -> RequestRecord:
         malformed_events=shape.malformed_count if shape is not None else 0,
         ignored_fields=exchange.ignored_fields,
         prompt=exchange.prompt,
+        sanitised=exchange.sanitised,
         guard=exchange.guard.coverage() if exchange.guard is not None else {},
         guard_findings=exchange.guard.findings() if exchange.guard is not None else {},
         wasted_tokens=(completion_tokens or 0)

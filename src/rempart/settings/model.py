@@ -240,6 +240,9 @@ class Model:
     )
     prices: Annotated[Prices, Doc("what its tokens cost")] = field(default_factory=Prices)
     system: Annotated[SystemPolicy, Doc("system messages")] = field(default_factory=SystemPolicy)
+    control_strings: Annotated[
+        list[str], Doc("broken in clients' texts, beside those that the model names itself")
+    ] = field(default_factory=list)
     extra_fields: Annotated[list[str], Doc("request fields passed on beside the known ones")] = (
         field(default_factory=list)
     )
@@ -294,6 +297,7 @@ UNCHANGEABLE: frozenset[str] = frozenset(
         "logs.file",
         "database.url",
         "shared.url",
+        "shared.size_bytes_max",
     }
 )
 """Settings that a reload refuses to change: sockets and files that main holds open."""

@@ -112,6 +112,12 @@ class Input:
     )
     n_max: Annotated[int, Ge(1), Le(128), Doc("largest n and best_of")] = 8
     stop_max: Annotated[int, Ge(1), Le(64), Doc("stop sequences")] = 16
+    raw_prompts: Annotated[
+        bool,
+        Doc(
+            "control strings in the prompts of /v1/completions keep their meaning; else broken as everywhere"
+        ),
+    ] = False
     sanitise: Annotated[
         bool, Doc("Unicode NFC; control, zero-width, override and tag characters taken out")
     ] = True

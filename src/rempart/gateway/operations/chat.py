@@ -13,7 +13,7 @@ from rempart.gateway.operations.generation import (
     require_own_media,
     wants_usage,
 )
-from rempart.gateway.validation.body import invalid_fields, read_object
+from rempart.gateway.validation.body import invalid_fields
 from rempart.wire import chat_request
 from rempart.wire.chat import ChatAssembler
 
@@ -29,13 +29,14 @@ class ChatCompletions(Generation):
 
     async def prepare(self, exchange: Exchange) -> Call:
         """See ``Operation``."""
-        document = await read_object(exchange, self.settings.server.body_bytes_max)
+        document = await self.read(exchange)
         status = self.status_for(exchange, document)
         require_endpoint(status, ENDPOINT)
-        faults = chat_request.validate_chat(document)
+        faults = chat_request.validate_chat(document) + self.prompts.faults(exchange, document)
         if faults:
             raise invalid_fields(faults)
         require_own_media(document)
+        self.prompts.require_no_system(status, document)
         keep_known_fields(
             exchange, document, chat_request.KNOWN_FIELDS_CHAT, self.extra_fields(status)
         )
@@ -55,6 +56,7 @@ class ChatCompletions(Generation):
                 default_id=f"chatcmpl-{exchange.id}",
                 created=int(exchange.clock.wall().timestamp()),
             )
+        self.prompts.clean(exchange, status, document)
         for_runner(document, status)
         return Call(
             model=status.name, endpoint=ENDPOINT, stream=stream, document=document, shape=shape

@@ -12,7 +12,7 @@ from rempart.gateway.operations.generation import (
     require_endpoint,
     wants_usage,
 )
-from rempart.gateway.validation.body import invalid_fields, read_object
+from rempart.gateway.validation.body import invalid_fields
 from rempart.wire import chat_request
 from rempart.wire.completions import CompletionAssembler
 
@@ -28,10 +28,13 @@ class Completions(Generation):
 
     async def prepare(self, exchange: Exchange) -> Call:
         """See ``Operation``."""
-        document = await read_object(exchange, self.settings.server.body_bytes_max)
+        document = await self.read(exchange)
         status = self.status_for(exchange, document)
         require_endpoint(status, ENDPOINT)
-        faults = chat_request.validate_completion(document)
+        self.prompts.require_raw_allowed(status)
+        faults = chat_request.validate_completion(document) + self.prompts.faults(
+            exchange, document
+        )
         if faults:
             raise invalid_fields(faults)
         keep_known_fields(
@@ -49,6 +52,7 @@ class Completions(Generation):
                 default_id=f"cmpl-{exchange.id}",
                 created=int(exchange.clock.wall().timestamp()),
             )
+        self.prompts.clean(exchange, status, document)
         for_runner(document, status, takes_tools=False)
         return Call(
             model=status.name, endpoint=ENDPOINT, stream=stream, document=document, shape=shape

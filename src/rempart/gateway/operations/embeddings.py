@@ -12,7 +12,7 @@ from rempart.gateway.operations.generation import (
     keep_known_fields,
     require_endpoint,
 )
-from rempart.gateway.validation.body import invalid_fields, read_object
+from rempart.gateway.validation.body import invalid_fields
 
 Faults = Callable[[dict[str, Any]], Any]
 
@@ -35,12 +35,13 @@ class WholeDocuments(Generation):
 
     async def prepare(self, exchange: Exchange) -> Call:
         """See ``Operation``."""
-        document = await read_object(exchange, self.settings.server.body_bytes_max)
+        document = await self.read(exchange)
         status = self.status_for(exchange, document)
         require_endpoint(status, self.endpoint)
         faults = self.faults(document)
         if faults:
             raise invalid_fields(faults)
         keep_known_fields(exchange, document, self.known, self.extra_fields(status))
+        self.prompts.clean(exchange, status, document)
         shape = WholeDocument(is_runner=status.kind in RUNNER_KINDS)
         return Call(model=status.name, endpoint=self.endpoint, document=document, shape=shape)

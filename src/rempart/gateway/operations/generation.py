@@ -5,7 +5,7 @@ noticed, and the slot free, at the next token.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rempart.domain.errors import (
@@ -17,7 +17,8 @@ from rempart.domain.errors import (
 from rempart.domain.models import ModelStatus
 from rempart.gateway.authentication.allowed_models import require_model
 from rempart.gateway.exchange import Exchange, Models
-from rempart.gateway.validation.body import invalid_fields, take_model
+from rempart.gateway.validation.body import invalid_fields, read_object, take_model
+from rempart.gateway.validation.prompts import Prompts
 from rempart.settings.model import Settings
 from rempart.wire import chat_request
 
@@ -32,6 +33,18 @@ class Generation:
 
     models: Models
     settings: Settings
+    prompts: Prompts = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prompts", Prompts(settings=self.settings))
+
+    async def read(self, exchange: Exchange) -> dict[str, Any]:
+        """The request's document.
+
+        Raises: as ``read_object``.
+        """
+        settings = self.settings
+        return await read_object(exchange, settings.server.body_bytes_max, settings.input)
 
     @property
     def default_model(self) -> str:

@@ -15,10 +15,13 @@ from rempart.gateway.operations.generation import (
     require_own_media,
 )
 from rempart.gateway.operations.tokenize import TokenCounter
-from rempart.gateway.validation.body import invalid_fields, read_object
+from rempart.gateway.validation.body import invalid_fields
 from rempart.wire import envelope, messages
 from rempart.wire.chat import ChatAssembler
 from rempart.wire.chat_request import KNOWN_FIELDS_MESSAGES
+
+_NAMES = {"stop": "stop_sequences"}
+"""Members that chat calls otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +33,7 @@ class Messages(Generation):
 
     async def prepare(self, exchange: Exchange) -> Call:
         """See ``Operation``."""
-        document = await read_object(exchange, self.settings.server.body_bytes_max)
+        document = await self.read(exchange)
         status = self.status_for(exchange, document)
         require_endpoint(status, ENDPOINT)
         extras = self.extra_fields(status)
@@ -39,6 +42,10 @@ class Messages(Generation):
             chat = messages.chat_request(document, extras=extras)
         except messages.ConversionError as error:
             raise invalid_fields(error.fields) from error
+        faults = self.prompts.faults(exchange, chat, _NAMES)
+        if faults:
+            raise invalid_fields(faults)
+        self.prompts.require_no_system(status, document)
         stream = document.get("stream") is True
         is_runner = status.kind in RUNNER_KINDS
         message_id = f"msg_{exchange.id.replace('-', '')}"
@@ -58,6 +65,7 @@ class Messages(Generation):
                 created=0,
             )
         require_own_media(chat)
+        self.prompts.clean(exchange, status, chat)
         for_runner(chat, status)
         if stream and status.kind == "llama_cpp":
             chat["return_progress"] = (
@@ -76,12 +84,14 @@ class CountTokens(Generation):
 
     async def prepare(self, exchange: Exchange) -> None:
         """See ``Operation``."""
-        document = await read_object(exchange, self.settings.server.body_bytes_max)
+        document = await self.read(exchange)
         status = self.status_for(exchange, document)
         try:
             chat = messages.chat_request(document, is_max_tokens_required=False)
         except messages.ConversionError as error:
             raise invalid_fields(error.fields) from error
+        self.prompts.require_no_system(status, document)
+        self.prompts.clean(exchange, status, chat)
         count = await self.counter.count_chat(exchange, status, chat)
         exchange.answer = Answer(200, encode_json(messages.count_tokens_document(count)))
 

@@ -16,10 +16,13 @@ from rempart.gateway.operations.generation import (
     require_own_media,
 )
 from rempart.gateway.operations.tokenize import TokenCounter
-from rempart.gateway.validation.body import invalid_fields, read_object
+from rempart.gateway.validation.body import invalid_fields
 from rempart.wire import responses
 from rempart.wire.chat import ChatAssembler
 from rempart.wire.chat_request import KNOWN_FIELDS_RESPONSES
+
+_NAMES = {"max_tokens": "max_output_tokens", "messages": "input"}
+"""Members that chat calls otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,7 @@ class Responses(Generation):
 
     async def prepare(self, exchange: Exchange) -> Call:
         """See ``Operation``."""
-        document = await read_object(exchange, self.settings.server.body_bytes_max)
+        document = await self.read(exchange)
         status = self.status_for(exchange, document)
         require_endpoint(status, ENDPOINT)
         extras = self.extra_fields(status)
@@ -40,6 +43,10 @@ class Responses(Generation):
             chat = responses.chat_request(document, extras=extras)
         except responses.ConversionError as error:
             raise invalid_fields(error.fields) from error
+        faults = self.prompts.faults(exchange, chat, _NAMES)
+        if faults:
+            raise invalid_fields(faults)
+        self.prompts.require_no_system(status, document)
         stream = document.get("stream") is True
         is_runner = status.kind in RUNNER_KINDS
         response_id = f"resp_{exchange.id.replace('-', '')}"
@@ -61,6 +68,7 @@ class Responses(Generation):
                 created=created,
             )
         require_own_media(chat)
+        self.prompts.clean(exchange, status, chat)
         for_runner(chat, status)
         return Call(model=status.name, endpoint=ENDPOINT, stream=stream, document=chat, shape=shape)
 
@@ -75,12 +83,14 @@ class InputTokens(Generation):
 
     async def prepare(self, exchange: Exchange) -> None:
         """See ``Operation``."""
-        document = await read_object(exchange, self.settings.server.body_bytes_max)
+        document = await self.read(exchange)
         status = self.status_for(exchange, document)
         try:
             chat = responses.chat_request(document)
         except responses.ConversionError as error:
             raise invalid_fields(error.fields) from error
+        self.prompts.require_no_system(status, document)
+        self.prompts.clean(exchange, status, chat)
         count = await self.counter.count_chat(exchange, status, chat)
         exchange.answer = Answer(200, encode_json(responses.input_tokens_document(count)))
 

@@ -11,7 +11,7 @@ from rempart.gateway.exchange import Answer, Exchange, encode_json
 from rempart.gateway.operations.generation import RUNNER_KINDS, Generation, require_loaded
 from rempart.gateway.replicas.failures import from_answer, lost
 from rempart.gateway.replicas.pools import Pools
-from rempart.gateway.validation.body import invalid_fields, read_object
+from rempart.gateway.validation.body import invalid_fields
 from rempart.net.http1.errors import HttpError
 
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
@@ -112,7 +112,7 @@ class Tokenize(Generation):
 
     async def prepare(self, exchange: Exchange) -> None:
         """See ``Operation``."""
-        document = await read_object(exchange, self.settings.server.body_bytes_max)
+        document = await self.read(exchange)
         status = self.status_for(exchange, document)
         texts = document.get("input")
         parts = [texts] if isinstance(texts, str) else texts

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
-
 from rempart.domain.errors import (
     BodyTooLarge,
     InvalidJson,
@@ -17,9 +15,11 @@ from rempart.domain.errors import (
 from rempart.domain.models import ModelStatus
 from rempart.gateway.exchange import Exchange
 from rempart.net.http1 import errors as http_errors
+from rempart.settings.protection import Input
+from rempart.wire.json_bounds import JsonFault, decode_json
 
 MODEL_NAME_CHARACTERS_MAX = 256
-_decode = msgspec.json.Decoder().decode
+_BOUNDS = Input()
 
 
 async def read_bytes(exchange: Exchange, bytes_max: int) -> bytes:
@@ -40,8 +40,10 @@ async def read_bytes(exchange: Exchange, bytes_max: int) -> bytes:
     return body
 
 
-async def read_object(exchange: Exchange, bytes_max: int) -> dict[str, Any]:
-    """The body as a JSON object.
+async def read_object(
+    exchange: Exchange, bytes_max: int, bounds: Input = _BOUNDS
+) -> dict[str, Any]:
+    """The body as a JSON object; its bytes stay in ``exchange.body`` until its texts are cleaned.
 
     Raises:
         UnsupportedMediaType, BodyTooLarge, RequestReadTimeout, InvalidJson.
@@ -52,11 +54,11 @@ async def read_object(exchange: Exchange, bytes_max: int) -> dict[str, Any]:
         b"",
     ):
         raise UnsupportedMediaType(found=content_type[:80].decode("latin-1"))
-    body = await read_bytes(exchange, bytes_max)
+    body = exchange.body = await read_bytes(exchange, bytes_max)
     try:
-        document = _decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidJson(reason=str(error)[:200]) from error
+        document = decode_json(body, depth_max=bounds.json_depth_max, keys_max=bounds.json_keys_max)
+    except JsonFault as fault:
+        raise InvalidJson(reason=str(fault)[:200]) from fault
     if not isinstance(document, dict):
         raise InvalidJson(reason=f"found {type(document).__name__}")
     return document
