@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from rempart.domain.models import Abilities, Facts, HangUp, Replica
+from rempart.runners import control_tokens
 from rempart.runners.kinds.interface import BUSY_IS_DEAF, Launch, LaunchError, Place
 from rempart.runners.kinds.programs import filled, find_program
 from rempart.settings.model import Model
@@ -69,7 +70,10 @@ class Transformers:
             command=(program, *arguments, *(filled(one, HOST, port) for one in model.args)),
             environment={"TRANSFORMERS_VERBOSITY": "warning"},
             liveness=BUSY_IS_DEAF,
-            facts=Facts(context_length=_context(model, folder)),
+            facts=Facts(
+                context_length=_context(model, folder),
+                control_strings=control_tokens.of_folder(folder) if folder.is_dir() else [],
+            ),
         )
 
 

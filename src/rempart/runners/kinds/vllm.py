@@ -1,6 +1,9 @@
 """``vllm serve`` on a loopback port, installed by the operator, for GPU machines."""
 
-from rempart.domain.models import Abilities, HangUp, Replica
+from pathlib import Path
+
+from rempart.domain.models import Abilities, Facts, HangUp, Replica
+from rempart.runners import control_tokens
 from rempart.runners.kinds.interface import Launch, Place
 from rempart.runners.kinds.programs import filled, find_program
 from rempart.settings.model import Model
@@ -58,6 +61,11 @@ class Vllm:
             ),
             command=(program, *arguments, *(filled(one, HOST, port) for one in model.args)),
             environment={"VLLM_API_KEY": place.key, "VLLM_NO_USAGE_STATS": "1"},
+            facts=_facts(Path(model.source).expanduser()),
             # Two that start together on one GPU both measure its memory wrongly.
             starts_alone=True,
         )
+
+
+def _facts(folder: Path) -> Facts:
+    return Facts(control_strings=control_tokens.of_folder(folder) if folder.is_dir() else [])

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ import msgspec
 
 from rempart.base.clock import Clock
 from rempart.domain.models import Facts
+from rempart.runners import control_tokens
 from rempart.runners.files.gguf_header import GgufError, read_header
 from rempart.runners.llama_cpp_server import calibrate
 from rempart.runners.llama_cpp_server.config import (
@@ -193,6 +195,7 @@ def _facts(
         more["input_tokens_max"] = min(engine.batch, per_slot)
     return Facts(
         context_length=per_slot,
+        control_strings=_control_strings(config, properties),
         supports_tools=bool(properties.get("chat_template_caps", {}).get("supports_tools")),
         embeds=config.embeds,
         reranks=config.reranks,
@@ -201,6 +204,15 @@ def _facts(
         prompt_tokens_per_s=round(choice.tokens_per_s, 1) if choice is not None else None,
         more=more,
     )
+
+
+def _control_strings(config: RunnerConfig, properties: dict[str, Any]) -> list[str]:
+    """None where the file cannot be understood: those of all known families are used then."""
+    template = str(properties.get("chat_template", "")) or config.chat_template
+    try:
+        return control_tokens.of_gguf(Path(config.model_path), template)
+    except (GgufError, OSError, struct.error):
+        return []
 
 
 def resident_bytes() -> int:
