@@ -56,7 +56,7 @@ class ChatCompletions(Generation):
                 default_id=f"chatcmpl-{exchange.id}",
                 created=int(exchange.clock.wall().timestamp()),
             )
-        self.prompts.clean(exchange, status, document)
+        await self.finish(exchange, status, document)
         for_runner(document, status)
         return Call(
             model=status.name, endpoint=ENDPOINT, stream=stream, document=document, shape=shape

@@ -52,7 +52,7 @@ class Completions(Generation):
                 default_id=f"cmpl-{exchange.id}",
                 created=int(exchange.clock.wall().timestamp()),
             )
-        self.prompts.clean(exchange, status, document)
+        await self.finish(exchange, status, document)
         for_runner(document, status, takes_tools=False)
         return Call(
             model=status.name, endpoint=ENDPOINT, stream=stream, document=document, shape=shape

@@ -42,6 +42,6 @@ class WholeDocuments(Generation):
         if faults:
             raise invalid_fields(faults)
         keep_known_fields(exchange, document, self.known, self.extra_fields(status))
-        self.prompts.clean(exchange, status, document)
+        await self.finish(exchange, status, document)
         shape = WholeDocument(is_runner=status.kind in RUNNER_KINDS)
         return Call(model=status.name, endpoint=self.endpoint, document=document, shape=shape)

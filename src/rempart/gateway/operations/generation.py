@@ -18,6 +18,7 @@ from rempart.domain.models import ModelStatus
 from rempart.gateway.authentication.allowed_models import require_model
 from rempart.gateway.exchange import Exchange, Models
 from rempart.gateway.validation.body import invalid_fields, read_object, take_model
+from rempart.gateway.validation.context_length import TokenCounts, require_fit
 from rempart.gateway.validation.prompts import Prompts
 from rempart.settings.model import Settings
 from rempart.wire import chat_request
@@ -33,6 +34,7 @@ class Generation:
 
     models: Models
     settings: Settings
+    counter: TokenCounts | None = None
     prompts: Prompts = field(init=False)
 
     def __post_init__(self) -> None:
@@ -45,6 +47,17 @@ class Generation:
         """
         settings = self.settings
         return await read_object(exchange, settings.server.body_bytes_max, settings.input)
+
+    async def finish(
+        self, exchange: Exchange, status: ModelStatus, document: dict[str, Any]
+    ) -> None:
+        """The last of a request's checks, on the document that the runner gets: its texts, and their length.
+
+        Raises:
+            InvalidRequest, ContextLengthExceeded.
+        """
+        self.prompts.clean(exchange, status, document)
+        await require_fit(exchange, status, document, self.counter)
 
     @property
     def default_model(self) -> str:

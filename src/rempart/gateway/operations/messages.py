@@ -65,7 +65,7 @@ class Messages(Generation):
                 created=0,
             )
         require_own_media(chat)
-        self.prompts.clean(exchange, status, chat)
+        await self.finish(exchange, status, chat)
         for_runner(chat, status)
         if stream and status.kind == "llama_cpp":
             chat["return_progress"] = (

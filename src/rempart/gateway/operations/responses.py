@@ -68,7 +68,7 @@ class Responses(Generation):
                 created=created,
             )
         require_own_media(chat)
-        self.prompts.clean(exchange, status, chat)
+        await self.finish(exchange, status, chat)
         for_runner(chat, status)
         return Call(model=status.name, endpoint=ENDPOINT, stream=stream, document=chat, shape=shape)
 

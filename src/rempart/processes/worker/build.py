@@ -130,6 +130,7 @@ def build(welcome: Welcome, link: Link) -> Worker:
     created = int(clock.wall().timestamp())
     shared: dict[str, Any] = {"models": runners, "settings": settings}
     counter = TokenCounter(pools=pools, **shared)
+    generating = shared | {"counter": counter}
     detail = settings.health.detail or (
         "all" if settings.server.host.startswith(LOOPBACK) else "key"
     )
@@ -151,27 +152,27 @@ def build(welcome: Welcome, link: Link) -> Worker:
         "metrics": ShowMetrics(folder=run_dir / "metrics"),
         "models": ListModels(models=runners, created=created),
         "model": ShowModel(models=runners, created=created),
-        "chat": ChatCompletions(**shared),
-        "completions": Completions(**shared),
+        "chat": ChatCompletions(**generating),
+        "completions": Completions(**generating),
         "embeddings": WholeDocuments(
             name="embeddings",
             endpoint="/embeddings",
             faults=chat_request.validate_embeddings,
             known=chat_request.KNOWN_FIELDS_EMBEDDINGS,
-            **shared,
+            **generating,
         ),
         "rerank": WholeDocuments(
             name="rerank",
             endpoint="/rerank",
             faults=chat_request.validate_rerank,
             known=chat_request.KNOWN_FIELDS_RERANK,
-            **shared,
+            **generating,
         ),
-        "messages": Messages(**shared),
-        "messages_count_tokens": CountTokens(counter=counter, **shared),
-        "responses": Responses(**shared),
-        "responses_input_tokens": InputTokens(counter=counter, **shared),
-        "tokenize": Tokenize(counter=counter, **shared),
+        "messages": Messages(**generating),
+        "messages_count_tokens": CountTokens(**generating),
+        "responses": Responses(**generating),
+        "responses_input_tokens": InputTokens(**generating),
+        "tokenize": Tokenize(**generating),
     }
     custom = [
         Route(
