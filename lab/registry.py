@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from rempart.base.clock import Clock, SystemClock
+from rempart.base.clock import Clock, SystemClock, iso_utc
 from rempart.control.registry import Registry
 from rempart.domain.errors import InvalidRequest, StateUnavailable
 from rempart.domain.keys import StoredKey
 from rempart.domain.peppers import Peppers
+from rempart.state.durable.chain import START_HASH, entry_hash
 from rempart.state.durable.interface import Act, AuditRow, KeyRow, NameTaken, Page, ProjectRow
 from rempart.state.shared.keys.memory import MemoryPublishedKeys
 
@@ -93,13 +93,14 @@ class DictStore:
 
     async def append(self, act: Act) -> AuditRow:
         self._reach()
-        previous = self.entries[-1].hash if self.entries else bytes(32)
+        previous = self.entries[-1].hash if self.entries else START_HASH
+        sequence, at = len(self.entries) + 1, datetime(2026, 11, 25, tzinfo=UTC)
         entry = AuditRow(
-            sequence=len(self.entries) + 1,
-            at=datetime.now(UTC),  # a stand-in; nothing reads it
+            sequence=sequence,
+            at=at,
             act=act,
             previous_hash=previous,
-            hash=blake2b(previous + msgspec.json.encode(act), digest_size=32).digest(),
+            hash=entry_hash(previous, sequence, iso_utc(at), act),
         )
         self.entries.append(entry)
         return entry

@@ -87,6 +87,7 @@ class RempartServer:
         self.tls: ssl.SSLContext | None = None
         """What it is asked with when it speaks TLS."""
         self._arguments = arguments
+        self._lines_before = 0
         self._environment = environment or {}
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -95,6 +96,7 @@ class RempartServer:
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("REMPART_")
         }
+        self._lines_before = len(self.log())
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 [
@@ -120,9 +122,8 @@ class RempartServer:
 
         def starting() -> dict[str, Any] | None:
             self.check_running()
-            return next(
-                (line for line in reversed(self.log()) if line["event"] == "starting"), None
-            )
+            lines = self.log()[self._lines_before :]  # a server before it may have used the folder
+            return next((line for line in reversed(lines) if line["event"] == "starting"), None)
 
         line = until(starting, timeout_s, "the server's first log line")
         self.scheme = line["address"].partition(":")[0]

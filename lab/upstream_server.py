@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from lab.fake_upstream import FakeUpstream
 
@@ -34,7 +34,14 @@ def upstream() -> Iterator[FakeUpstream]:
         loop.close()
 
 
-def config_for(fake: FakeUpstream, *, more: str = "", name: str = "far") -> str:
+class Served(Protocol):
+    """A server that speaks the OpenAI protocol."""
+
+    @property
+    def base_url(self) -> str: ...
+
+
+def config_for(fake: Served, *, more: str = "", name: str = "far") -> str:
     return f"""
 [shutdown]
 grace_s = 5

@@ -4,8 +4,11 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,9 @@ import pytest
 
 from lab.command import Ran, rempart
 from lab.control_client import ask, send_local
-from lab.fake_upstream import FakeUpstream
 from lab.http_client import Answer, Connection, request
 from lab.server import ADMIN_KEY, RempartServer, running_server, until
-from lab.upstream_server import chat, config_for, upstream
+from lab.upstream_server import chat, config_for
 
 TWO_WORKERS = """
 [server]
@@ -27,14 +29,24 @@ requests_per_hour = 1000000
 """
 
 
-@pytest.fixture(scope="module")
-def fake() -> Iterator[FakeUpstream]:
-    with upstream() as one:
-        yield one
+@dataclass
+class Far:
+    """The scriptable upstream in a process of its own: its end of the workers' pools is none of this test's."""
+
+    base_url: str
 
 
 @pytest.fixture(scope="module")
-def server(fake: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RempartServer]:
+def fake() -> Iterator[Far]:
+    command = [sys.executable, "-m", "lab.fake_upstream"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield Far(process.stdout.readline().strip())
+        process.terminate()
+
+
+@pytest.fixture(scope="module")
+def server(fake: Far, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RempartServer]:
     folder: Path = tmp_path_factory.mktemp("keys")
     with running_server(folder, config_for(fake, more=TWO_WORKERS)) as one:
         yield one.until_ready()
@@ -249,7 +261,7 @@ def test_a_new_control_and_new_workers_know_everything(server: RempartServer) ->
 
 
 def test_control_killed_while_it_makes_keys_leaves_whole_keys_only(
-    fake: FakeUpstream, tmp_path: Path
+    fake: Far, tmp_path: Path
 ) -> None:
     """Each key that was answered works; each that is listed has its audit entry; and the other way round."""
     with running_server(tmp_path, config_for(fake)) as server:
@@ -302,7 +314,7 @@ def _all(server: RempartServer, *command: str) -> list[Any]:
 
 
 def test_commands_work_while_no_server_runs_and_the_server_knows_what_they_did(
-    fake: FakeUpstream, tmp_path: Path
+    fake: Far, tmp_path: Path
 ) -> None:
     (tmp_path / "rempart.toml").write_text(config_for(fake))
 
@@ -330,7 +342,7 @@ def test_commands_work_while_no_server_runs_and_the_server_knows_what_they_did(
 
 
 def test_the_made_admin_key_goes_when_it_is_rotated_and_does_not_come_back(
-    fake: FakeUpstream, tmp_path: Path
+    fake: Far, tmp_path: Path
 ) -> None:
     environment = {"REMPART_ADMIN_KEY": ""}
     with running_server(tmp_path, config_for(fake), environment=environment) as server:
@@ -351,9 +363,7 @@ def test_the_made_admin_key_goes_when_it_is_rotated_and_does_not_come_back(
         assert len(keys) == 1
 
 
-def test_a_revoked_text_of_the_environment_does_not_come_back(
-    fake: FakeUpstream, tmp_path: Path
-) -> None:
+def test_a_revoked_text_of_the_environment_does_not_come_back(fake: Far, tmp_path: Path) -> None:
     with running_server(tmp_path, config_for(fake)) as server:
         server.until_ready()
         assert run(server, "keys", "revoke", "bootstrapkey").code == 0
@@ -370,7 +380,7 @@ def test_a_revoked_text_of_the_environment_does_not_come_back(
 
 
 @pytest.mark.requirement("recommend-security")
-def test_secrets_appear_nowhere(fake: FakeUpstream, tmp_path: Path) -> None:
+def test_secrets_appear_nowhere(fake: Far, tmp_path: Path) -> None:
     """Not in logs, files, command lines, environments nor errors, after everything was done once."""
     with running_server(tmp_path, config_for(fake)) as server:
         server.until_ready()

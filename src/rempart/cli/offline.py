@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from rempart import __version__
+from rempart.base.clock import SystemClock
 from rempart.cli.configuration import option, resolved
 from rempart.cli.connection import content_of
 from rempart.cli.failure import CommandFailed
@@ -15,10 +17,16 @@ from rempart.cli.serve import make_data_folder, take_lock
 from rempart.cli.serve_file import read_again
 from rempart.control.access import PEER_UID
 from rempart.control.answers import App
+from rempart.control.app import build_app
 from rempart.domain.errors import InvalidApiKey, StateUnavailable
 from rempart.domain.keys import Principal
 from rempart.domain.models import ModelStatus
+from rempart.domain.peppers import Peppers
+from rempart.processes.control.state import OpenState, open_state
 from rempart.settings.model import Settings
+from rempart.state.peppers import load_peppers
+from rempart.state.private_files import BootstrapError
+from rempart.state.shared.environment import StateFileRefused
 
 
 class FolderBusy(Exception):
@@ -29,7 +37,7 @@ class NoModels:
     """What there is to say of models where none is served (``control.link.Link``)."""
 
     started_at = 0.0
-    version = ""
+    version = __version__
 
     def statuses(self) -> list[ModelStatus]:
         """None."""
@@ -60,9 +68,9 @@ class OfflineState:
     def __enter__(self) -> "OfflineState":
         try:
             self._opened, self._app = self._runner.run(self._open())
-        except StateUnavailable as error:
+        except (StateUnavailable, StateFileRefused, BootstrapError) as error:
             self._let_go()
-            raise CommandFailed(error.message) from error
+            raise CommandFailed(str(error)) from error
         except BaseException:
             self._let_go()
             raise
@@ -84,15 +92,37 @@ class OfflineState:
         status, content = self._runner.run(_call(self._app, method, path, body))
         return content_of(status, content)
 
-    async def _open(self) -> tuple[Any, App]:
-        raise NotImplementedError
+    async def _open(self) -> tuple[OpenState, App]:
+        clock, secrets = SystemClock(), self._settings.secrets
+
+        def ring() -> Peppers:
+            data_dir = Path(self._settings.data_dir)
+            return load_peppers(data_dir, secrets.master_key, secrets.previous_master_key)
+
+        async def renew() -> Peppers:
+            return ring()
+
+        opened = open_state(self._settings, clock=clock, peppers=ring(), renew=renew)
+        try:
+            await opened.control.registry.keep()
+        except BaseException:
+            await opened.close()
+            raise
+        app = build_app(
+            link=NoModels(),
+            state=opened.control,
+            settings=self._settings,
+            authenticate=_no_key,
+            clock=clock,
+        )
+        return opened, app
 
     def _let_go(self) -> None:
         self._runner.close()
         os.close(self._lock)
 
 
-def open_state(data_dir: Path) -> OfflineState:
+def work_on(data_dir: Path) -> OfflineState:
     """The state in this folder, configured as the server that used it last.
 
     Raises:
@@ -163,5 +193,5 @@ def _unquoted(target: str) -> str:
     return unquote(target)
 
 
-def _no_key(headers: dict[str, str], is_local: bool) -> Principal:
+def _no_key(headers: dict[str, str], is_local: bool, address: str) -> Principal:
     raise InvalidApiKey

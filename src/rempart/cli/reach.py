@@ -44,14 +44,14 @@ def reach(data_dir: Path | None, url: str) -> Iterator[Asked]:
     if url or _is_there(connection):
         yield connection
         return
-    from rempart.cli.offline import FolderBusy, open_state
+    from rempart.cli.offline import FolderBusy, work_on
 
     folder = data_folder(data_dir)
     looks = 0
     while True:
         looks += 1
         try:
-            state = open_state(folder)
+            state = work_on(folder)
             break
         except FolderBusy as error:
             if _is_there(connection):

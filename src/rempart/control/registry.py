@@ -218,7 +218,7 @@ class Registry:
             known = await self.store.key(key.id)
             if known is None:
                 row = KeyRow(stored=key, labels={ORIGIN: "bootstrap"}, created_at=self.clock.wall())
-            elif known.stored.digest == key.digest:
+            elif known.stored.digest == key.digest and not known.stored.revoked_s:
                 continue
             elif ORIGIN in known.labels and not known.stored.revoked_s:
                 changed = msgspec.structs.replace(

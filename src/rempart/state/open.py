@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rempart.base.clock import Clock
+from rempart.domain.errors import StateUnavailable
 from rempart.settings.model import Settings
+from rempart.state.durable.interface import DurableStore
+from rempart.state.durable.sqlite_file import SqliteFile
 from rempart.state.shared.environment import Environment, StateFileRefused
 from rempart.state.shared.keys.interface import PublishedKeys
 from rempart.state.shared.keys.lmdb import LmdbPublishedKeys
@@ -26,6 +29,8 @@ from rempart.state.shared.lockout.memory import MemoryLockout
 
 FOLDER = "shared"
 FILE = "state.mdb"
+DATABASE_FILE = "rempart.db"
+DATABASE_RETRY_S = 10.0
 LEASE_MARGIN_S = 120.0
 """What a lease outlives the longest request by: its last byte, its record, a stalled process."""
 
@@ -76,6 +81,22 @@ def open_shared(settings: Settings, data_dir: Path, *, clock: Clock) -> Shared:
         lockout=LmdbLockout(environment.lmdb),
         environment=environment,
     )
+
+
+async def open_durable(settings: Settings, data_dir: Path, *, clock: Clock) -> DurableStore:
+    """The database that ``[database] url`` names, its tables made where they are not there.
+
+    Raises:
+        StateUnavailable: it cannot be reached.
+    """
+    kind, _, place = settings.database.url.partition("://")
+    if kind != "sqlite":
+        raise StateUnavailable(
+            reason="[database] url must be sqlite or sqlite:///PATH in this version",
+            retry_after_s=DATABASE_RETRY_S,
+        )
+    path = data_dir / DATABASE_FILE if not place else Path(place.removeprefix("/"))
+    return await SqliteFile.open(path, clock)
 
 
 def shared_file(data_dir: Path) -> Path:

@@ -133,6 +133,7 @@ def test_the_description_lists_the_routes_and_that_they_need_a_key(control: Cont
     assert set(document["paths"]) == {
         "/livez",
         "/api/audit",
+        "/api/audit/verify",
         "/api/keys",
         "/api/keys/{id}",
         "/api/keys/{id}/revoke",

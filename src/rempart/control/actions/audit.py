@@ -4,7 +4,11 @@ from typing import Any
 
 from rempart.base.clock import iso_utc
 from rempart.control.registry import Registry
+from rempart.state.durable.chain import Chain
 from rempart.state.durable.interface import AuditRow
+
+BATCH = 1000
+"""Entries looked at between two turns of the event loop."""
 
 
 async def page(
@@ -19,6 +23,17 @@ async def page(
     return list(found.items), found.next_cursor or None
 
 
+async def verify(registry: Registry) -> Chain:
+    """The log followed from its first entry to its last, or to the first fault."""
+    chain, cursor = Chain(), ""
+    while True:
+        found = await registry.store.audit(limit=BATCH, cursor=cursor, newest_first=False)
+        chain.follow(found.items)
+        cursor = found.next_cursor
+        if not cursor or chain.fault:
+            return chain
+
+
 def document(row: AuditRow) -> dict[str, Any]:
     """An entry as operators read it."""
     act = row.act
@@ -31,5 +46,6 @@ def document(row: AuditRow) -> dict[str, Any]:
         "target": act.target,
         "before": act.before,
         "after": act.after,
+        "previous_hash": row.previous_hash.hex(),
         "hash": row.hash.hex(),
     }

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 
 from rempart.control.actions import audit
-from rempart.control.api.key_shapes import AuditEntries, AuditEntry
+from rempart.control.api.key_shapes import AuditEntries, AuditEntry, AuditVerdict
 from rempart.control.api.keys import Cursor, Limit
 from rempart.control.registry import Registry
 
@@ -25,6 +25,16 @@ def router(registry: Registry) -> APIRouter:
         )
         return AuditEntries(
             items=[AuditEntry(**audit.document(row)) for row in rows], next=following
+        )
+
+    @routes.get("/verify", summary="Follow the chain of hashes from the first entry to the last")
+    async def verify() -> AuditVerdict:
+        chain = await audit.verify(registry)
+        return AuditVerdict(
+            is_whole=not chain.fault,
+            entries=chain.count,
+            head=chain.head.hex(),
+            fault=chain.fault,
         )
 
     return routes

@@ -73,6 +73,7 @@ class AuditEntry(BaseModel):
     target: str
     before: dict[str, Any] | None
     after: dict[str, Any] | None
+    previous_hash: str = Field(description="hexadecimal; of the entry before")
     hash: str = Field(description="hexadecimal; over the hash of the entry before, and this one")
 
 
@@ -81,3 +82,12 @@ class AuditEntries(BaseModel):
 
     items: list[AuditEntry]
     next: str | None = Field(description="cursor of the next page; null at the end")
+
+
+class AuditVerdict(BaseModel):
+    """Whether the chain of the audit log is whole."""
+
+    is_whole: bool
+    entries: int = Field(description="how many follow each other without a fault, from the first")
+    head: str = Field(description="hexadecimal; hash of the last of these")
+    fault: str = Field(description="what is wrong first; empty: nothing")

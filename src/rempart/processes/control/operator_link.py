@@ -45,6 +45,14 @@ class OperatorLink:
         """Restart a model's runner, also one that was given up."""
         await self._ask("restart", model)
 
+    async def renew_peppers(self) -> None:
+        """Have main read the peppers anew and tell every process.
+
+        Raises:
+            StateUnavailable: main cannot read them.
+        """
+        await self._ask("peppers", "")
+
     def published(self, message: Published) -> None:
         """Main has new states."""
         self._statuses = message.models
@@ -80,6 +88,8 @@ def _error(answer: Answer, model: str) -> errors.RempartError:
             return errors.Overloaded(message=answer.reason, retry_after_s=1.0)
         case "insufficient_memory":
             return errors.InsufficientMemory(reason=answer.reason)
+        case "state_unavailable":
+            return errors.StateUnavailable(reason=answer.reason, retry_after_s=1.0)
         case "invalid_request":
             return errors.InvalidRequest(reason=answer.reason)
         case _:

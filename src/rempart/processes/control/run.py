@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from rempart.base.clock import SystemClock
+from rempart.control import failures
 from rempart.control.app import build_app
 from rempart.control.authentication import Authentication
 from rempart.control.server import ControlServer, uvicorn_config
@@ -20,8 +21,9 @@ from rempart.processes import messages
 from rempart.processes.arguments import Inherited, Link
 from rempart.processes.certificates import keep_certificate, open_certificate
 from rempart.processes.control.operator_link import OperatorLink
+from rempart.processes.control.state import open_state
+from rempart.processes.control.upkeep import USES_S, Upkeep
 from rempart.settings.model import Settings
-from rempart.state.open import open_shared
 from rempart.state.shared.keys.verify import Verifier
 from rempart.telemetry import system
 from rempart.telemetry.gpu import GpuReader
@@ -57,36 +59,60 @@ async def run(arguments: list[str]) -> int:
             case messages.ReopenLog():
                 log.reopen()
             case messages.NewPeppers(peppers=peppers):
-                verifier.replace_peppers(Peppers(peppers))
+                registry.peppers = Peppers(peppers)
+                verifier.replace_peppers(registry.peppers)
             case messages.Stop():
                 ended.set()
 
-    link.listen(heard, ended.set)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, lambda: None)
     loop.add_signal_handler(signal.SIGTERM, ended.set)
-    state = open_shared(settings, Path(settings.data_dir), clock=clock)
-    verifier = Verifier(
-        keys=state.keys,
+
+    async def renew() -> Peppers:
+        """Main reads them anew and tells every process; this one too, before it answers."""
+        await operators.renew_peppers()
+        return opened.control.registry.peppers
+
+    opened = open_state(
+        settings,
+        clock=clock,
         peppers=Peppers(welcome.peppers),
+        renew=renew,
+        admin_key=welcome.admin_key,
+    )
+    registry, shared = opened.control.registry, opened.shared
+    verifier = Verifier(
+        keys=shared.keys,
+        peppers=registry.peppers,
         clock=clock,
         age_s_max=settings.shared.keys_age_s_max,
     )
-    if welcome.admin_key is not None:
-        now_ms = int(clock.wall().timestamp() * 1000)
-        state.keys.publish(keys=[welcome.admin_key], projects=[], now_ms=now_ms)
+    link.listen(heard, ended.set)
     app = build_app(
         link=operators,
-        state=None,
+        state=opened.control,
         settings=settings,
         authenticate=Authentication(
-            verifier=verifier, lockout=state.lockout, settings=settings.lockout, clock=clock
+            verifier=verifier, lockout=shared.lockout, settings=settings.lockout, clock=clock
         ),
         clock=clock,
         report=lambda bug, request_id: log.error(
             "bug", request_id=request_id, traceback=_trace(bug)
         ),
+    )
+
+    async def own_uses() -> None:
+        shared.keys.note_uses(verifier.take_uses())
+
+    async def write_failures() -> None:
+        await failures.write_down(registry, shared.lockout)
+
+    upkeep = Upkeep(
+        registry=registry,
+        log=log,
+        chores=((USES_S, own_uses), (failures.EVERY_S, write_failures)),
+        on_first=lambda: link.send(messages.Ready()),
     )
     certificate = await open_certificate(settings, log)
     server = _Server(uvicorn_config(app), certificate.context if certificate is not None else None)
@@ -94,8 +120,9 @@ async def run(arguments: list[str]) -> int:
         serving = tasks.create_task(server.serve(sockets=inherited.listeners), name="http")
         sampling = tasks.create_task(_sample(settings, Path(welcome.run_dir), log), name="samples")
         fresh = tasks.create_task(keep_certificate(certificate, log), name="tls")
-        link.send(messages.Ready())
+        keeping = tasks.create_task(upkeep.run(), name="upkeep")
         await ended.wait()
+        keeping.cancel()
         sampling.cancel()
         fresh.cancel()
         server.should_exit = True
@@ -104,7 +131,7 @@ async def run(arguments: list[str]) -> int:
                 await asyncio.wait([serving])
         except TimeoutError:
             serving.cancel()
-    state.close()
+    await opened.close()
     link.close()
     return 0
 
