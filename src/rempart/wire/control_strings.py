@@ -126,7 +126,7 @@ class ControlStrings:
             for _ in range(LOOKED_AT_MAX):
                 if at < 0:
                     break
-                if body[at + 1] in seconds:  # JSON never ends with the beginning of one
+                if at + 1 < len(body) and body[at + 1] in seconds:
                     return False
                 at = body.find(first, at + 1)
             else:
