@@ -248,6 +248,7 @@ class Exchange:
         "last_bytes",
         "last_chunk_s",
         "last_write_s",
+        "late_check",
         "model_label",
         "operation",
         "other_replicas",
@@ -295,6 +296,8 @@ class Exchange:
         self.bytes_in = 0
         self.body = b""
         """As it came, until its texts have been cleaned."""
+        self.late_check: Callable[[], None] | None = None
+        """What could not be done before the model was loaded; done before the runner is asked."""
         self.sanitised = 0
         """Hidden characters that were taken out of it."""
         self.replica: Replica | None = None

@@ -139,4 +139,7 @@ class Way:
     async def _deliver(self, exchange: Exchange, replica: Replica) -> None:
         call = exchange.call
         assert call is not None  # noqa: S101 - set by serve
+        if exchange.late_check is not None:
+            exchange.late_check()
+            exchange.late_check = None
         await self._relay.deliver(exchange, replica, is_runner=self._is_runner(call.model))

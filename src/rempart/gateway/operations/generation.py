@@ -57,6 +57,10 @@ class Generation:
             InvalidRequest, ContextLengthExceeded.
         """
         self.prompts.clean(exchange, status, document)
+        if not status.replicas and not status.facts.control_strings:
+            exchange.late_check = lambda: self.prompts.break_again(
+                self.models.statuses[status.name], document
+            )
         await require_fit(exchange, status, document, self.counter)
 
     @property

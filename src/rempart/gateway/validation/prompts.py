@@ -6,7 +6,7 @@ from typing import Any
 
 from rempart.domain.errors import InvalidRequest
 from rempart.domain.models import ModelStatus
-from rempart.gateway.exchange import Exchange
+from rempart.gateway.exchange import Exchange, encode_json
 from rempart.gateway.validation.body import invalid_fields
 from rempart.settings.model import Settings
 from rempart.settings.protection import SystemPolicy
@@ -80,6 +80,15 @@ class Prompts:
         policy = self._policies.get(status.name)
         if policy is not None and "messages" in document:
             self._apply(exchange, policy, document)
+
+    def break_again(self, status: ModelStatus, document: dict[str, Any]) -> None:
+        """For a request that came before its model was loaded: the strings that the model names itself."""
+        if status.facts.control_strings and not (
+            "prompt" in document and self.settings.input.raw_prompts
+        ):
+            clean_prompt(
+                document, encode_json(document), self.control_strings(status), sanitises=False
+            )
 
     def _apply(self, exchange: Exchange, policy: SystemPolicy, chat: dict[str, Any]) -> None:
         if policy.from_clients == "dropped" and drop_system_messages(chat):
