@@ -5,6 +5,7 @@ errors and headers (DESIGN: contract, section 5).
 """
 
 from enum import Enum
+from typing import Any
 
 import msgspec
 
@@ -47,3 +48,13 @@ BY_NAME = {kind.name: kind for kind in KINDS}
 
 Amounts = dict[str, int | None]
 """Limit name → largest amount (cost in micros); None: no limit, which overrides a default."""
+
+
+def amounts_of(section: Any) -> Amounts:
+    """The limits that a section of the settings sets, its fields being named as ``KINDS``; costs in micros."""
+    found: Amounts = {}
+    for kind in KINDS:
+        value = getattr(section, kind.name)
+        if value is not None:
+            found[kind.name] = round(value * MICROS) if kind.unit is Unit.COST else value
+    return found

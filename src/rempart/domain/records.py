@@ -18,6 +18,9 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
         prompt_tokens: None where no model was asked or its count is not known.
         ttft_ms: from received to the first chunk.
         bytes_in, bytes_out: of the bodies.
+        project: whose limits the key shares; empty: none.
+        end_user: the person behind the key, as the client names them.
+        cost: in the operator's currency, by the model's prices.
         wasted_tokens: completion tokens that nobody got, where the runner does not tell them itself.
         sanitised: hidden characters that were taken out of the request's texts.
         prompt: the request's text, only where the operator asked for it.
@@ -50,6 +53,9 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     replica: str
     malformed_events: int
     ignored_fields: list[str]
+    project: str = ""
+    end_user: str = ""
+    cost: float = 0.0
     prompt: str = ""
     wasted_tokens: int = 0
     sanitised: int = 0
@@ -66,4 +72,4 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
-_ZERO_SAYS_NOTHING = frozenset({"malformed_events", "wasted_tokens", "sanitised"})
+_ZERO_SAYS_NOTHING = frozenset({"cost", "malformed_events", "wasted_tokens", "sanitised"})

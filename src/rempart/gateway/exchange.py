@@ -232,9 +232,11 @@ class Exchange:
         "bytes_in",
         "call",
         "clock",
+        "cost",
         "credential",
         "deadline",
         "end_reason",
+        "end_user",
         "error",
         "extra_headers",
         "failed_replicas",
@@ -249,6 +251,7 @@ class Exchange:
         "last_chunk_s",
         "last_write_s",
         "late_check",
+        "limit_headers",
         "model_label",
         "operation",
         "other_replicas",
@@ -294,6 +297,10 @@ class Exchange:
         self.call: Call | None = None
         self.model_label = ""
         self.bytes_in = 0
+        self.end_user = ""
+        self.cost = 0.0
+        self.limit_headers: Headers = []
+        """How the limits stand, for answers below /v1."""
         self.body = b""
         """As it came, until its texts have been cleaned."""
         self.late_check: Callable[[], None] | None = None
@@ -352,6 +359,7 @@ class Exchange:
         if self.request.path.startswith("/v1/") or self.call is not None:
             headers.append((b"x-cache", b"bypass"))
             headers.append((b"server-timing", self.server_timing()))
+            headers += self.limit_headers
             if self.is_messages:
                 headers.append((b"request-id", request_id))
         else:

@@ -19,6 +19,7 @@ from rempart.gateway.exchange import Call, Exchange, Operation, Route, encode_js
 from rempart.gateway.guard.hold_timer import HoldTimer
 from rempart.gateway.guard.pipeline import Guard
 from rempart.gateway.keep_alive import KeepAlive
+from rempart.gateway.limits.step import Limits
 from rempart.gateway.record import FanOut, Recorded
 from rempart.gateway.relay.step import Relay
 from rempart.gateway.request_id import identify
@@ -63,6 +64,7 @@ class Way:
         ids: Ids,
         routes: Routes,
         authentication: Authentication,
+        limits: Limits,
         admission: Admission,
         relay: Relay,
         fan_out: FanOut,
@@ -77,6 +79,7 @@ class Way:
         self._ids = ids
         self._routes = routes
         self._authentication = authentication
+        self._limits = limits
         self._admission = admission
         self._relay = relay
         self._fan_out = fan_out
@@ -101,19 +104,24 @@ class Way:
             self._find_route(exchange)
             await self._authentication.step(exchange)  # 4
             operation = self._operation(exchange)
+            self._limits.look(exchange)
             call = exchange.call = await operation.prepare(exchange)  # 5
             if call is None:
+                if exchange.route is not None and exchange.route.scope:
+                    async with self._limits.reserve(exchange):
+                        return
                 return
             if self._guard is not None:
                 await self._guard.begin(exchange, call)
             if self._keeps_prompts:
                 exchange.prompt = prompt_text(call)
             deadline.begin_call(exchange)
-            with KeepAlive(exchange), HoldTimer(exchange, self._hold_s):
-                for attempt in attempts(exchange):  # another only before the first byte
-                    with attempt:
-                        async with self._admission.slot(exchange) as replica:  # 8, 9
-                            await self._deliver(exchange, replica)  # 10
+            async with self._limits.reserve(exchange):  # 6
+                with KeepAlive(exchange), HoldTimer(exchange, self._hold_s):
+                    for attempt in attempts(exchange):  # another only before the first byte
+                        with attempt:
+                            async with self._admission.slot(exchange) as replica:  # 8, 9
+                                await self._deliver(exchange, replica)  # 10
 
     def _find_route(self, exchange: Exchange) -> None:
         request = exchange.request

@@ -92,6 +92,18 @@ TABLE: tuple[Metric, ...] = (
         "What the guard found, part prompt or answer.",
     ),
     Metric(
+        "rempart_limit_refusals_total",
+        Kind.COUNTER,
+        ("limit", "scope"),
+        "Requests refused by a limit, scope key, project, end_user, model, address or server.",
+    ),
+    Metric(
+        "rempart_limits_unsettled_total",
+        Kind.COUNTER,
+        (),
+        "Times that what a request used could not be settled at once: the shared state was away.",
+    ),
+    Metric(
         "rempart_log_lines_dropped_total", Kind.COUNTER, (), "Log lines that could not be written."
     ),
     Metric(
@@ -204,6 +216,8 @@ class Metrics:
         self.http_refused = Counter(cells, "rempart_http_refused_total")
         self.handshakes_failed = Counter(cells, "rempart_tls_handshakes_failed_total")
         self.guard_findings = Counter(cells, "rempart_guard_findings_total")
+        self.limit_refusals = Counter(cells, "rempart_limit_refusals_total")
+        self.limits_unsettled = Counter(cells, "rempart_limits_unsettled_total")
         self.log_lines_dropped = Counter(cells, "rempart_log_lines_dropped_total")
         self.runner_restarts = Counter(cells, "rempart_runner_restarts_total")
         self.worker_restarts = Counter(cells, "rempart_worker_restarts_total")

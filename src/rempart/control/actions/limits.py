@@ -1,10 +1,10 @@
 """What an operator can see of limits: how they stand for a key, a project, the models and the server."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rempart.control.actions import keys, projects
 from rempart.control.registry import Registry
-from rempart.domain.limits import BY_NAME, KINDS, MICROS, Amounts, Unit
+from rempart.domain.limits import BY_NAME, MICROS, Amounts, Unit, amounts_of
 from rempart.settings.model import Settings
 from rempart.state.shared.limits.interface import Demand, LimitStore, Standing
 
@@ -30,7 +30,7 @@ async def of_key(
         NotFound: there is no such key.
     """
     stored = (await keys.find(registry, id_)).stored
-    defaults = {} if stored.is_unlimited else amounts_of_settings(settings.limits)
+    defaults = {} if stored.is_unlimited else amounts_of(settings.limits)
     found = _standing(registry, store, f"key:{id_}", {**defaults, **stored.limits})
     if stored.project:
         found += await of_project(registry, store, stored.project)
@@ -49,21 +49,9 @@ async def of_project(registry: Registry, store: LimitStore, id_or_name: str) -> 
 
 def of_server(registry: Registry, store: LimitStore, settings: Settings) -> list[Shown]:
     """The limits of all requests together, and of each model."""
-    found = _standing(registry, store, "server", amounts_of_settings(settings.limits.server))
+    found = _standing(registry, store, "server", amounts_of(settings.limits.server))
     for model in settings.models:
-        found += _standing(
-            registry, store, f"model:{model.name}", amounts_of_settings(model.limits)
-        )
-    return found
-
-
-def amounts_of_settings(section: Any) -> Amounts:
-    """The limits that a section of the settings sets; costs in micros."""
-    found: Amounts = {}
-    for kind in KINDS:
-        value = getattr(section, kind.name)
-        if value is not None:
-            found[kind.name] = round(value * MICROS) if kind.unit is Unit.COST else value
+        found += _standing(registry, store, f"model:{model.name}", amounts_of(model.limits))
     return found
 
 

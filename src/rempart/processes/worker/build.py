@@ -1,6 +1,7 @@
 """Makes every object of a gateway worker, in order: the map of this process."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import msgspec
 
 from rempart.base.clock import SystemClock
 from rempart.base.ids import Ids
+from rempart.domain.limits import Amounts
+from rempart.domain.models import ModelStatus
 from rempart.domain.peppers import Pepper, Peppers
 from rempart.gateway.admission.step import Admission
 from rempart.gateway.authentication.addresses import ClientAddresses
@@ -18,8 +21,10 @@ from rempart.gateway.authentication.step import Authentication
 from rempart.gateway.authentication.watch import KeyWatch
 from rempart.gateway.deadline import clocks_of
 from rempart.gateway.entry import Entry
-from rempart.gateway.exchange import Exchange, Operation, Route
+from rempart.gateway.exchange import Call, Exchange, Operation, Route
 from rempart.gateway.guard.pipeline import Guard
+from rempart.gateway.limits.estimate import answers_count
+from rempart.gateway.limits.step import Count, Limits
 from rempart.gateway.operations.chat import ChatCompletions
 from rempart.gateway.operations.completions import Completions
 from rempart.gateway.operations.custom import CustomRoute
@@ -38,6 +43,7 @@ from rempart.gateway.record import fan_out_to
 from rempart.gateway.relay.step import Relay
 from rempart.gateway.replicas.pools import Pools
 from rempart.gateway.routes import RouteTable, table
+from rempart.gateway.validation.context_length import exact_prompt_tokens
 from rempart.net.http1.server import Server, ServerLimits
 from rempart.processes.arguments import Link
 from rempart.processes.messages import Welcome
@@ -73,6 +79,8 @@ class Worker:
     state: Shared
     key_news: "KeyNews"
     upkeep: Upkeep
+    tokens: Any
+    """Access tokens of an issuer; None without one."""
 
 
 class KeyNews:
@@ -121,10 +129,12 @@ def build(welcome: Welcome, link: Link) -> Worker:
     lockout = Lockout(
         store=state.lockout, settings=settings.lockout, clock=clock, failures=failures
     )
+    tokens = _tokens(settings, clock, log)
     authentication = Authentication(
         verify=verifier.verify,
         address_of=ClientAddresses(settings.server.trusted_proxies).of,
         on_failure=lockout.failed,
+        tokens=tokens,
     )
     key_news = KeyNews(verifier)
     created = int(clock.wall().timestamp())
@@ -137,7 +147,10 @@ def build(welcome: Welcome, link: Link) -> Worker:
     operations: dict[str, Operation] = {
         "livez": Probe(),
         "readyz": Readiness(
-            models=runners, has_models=bool(settings.models), has_keys=key_news.are_usable
+            models=runners,
+            has_models=bool(settings.models),
+            has_keys=key_news.are_usable,
+            key_age_s=verifier.age_s,
         ),
         "health": Health(
             clock=clock,
@@ -208,6 +221,17 @@ def build(welcome: Welcome, link: Link) -> Worker:
         ids=ids,
         routes=routes,
         authentication=authentication,
+        limits=Limits(
+            store=state.limits,
+            settings=settings,
+            models=runners,
+            clock=clock,
+            owner=welcome.owner,
+            project_limits=_project_limits(state),
+            count=_exact_count(counter),
+            has_own_process=lambda model: kinds.get(model, "") in RUNNER_KINDS,
+            metrics=metrics,
+        ),
         admission=Admission(runners),
         relay=Relay(pools),
         fan_out=fan_out_to(metrics, log),
@@ -249,6 +273,7 @@ def build(welcome: Welcome, link: Link) -> Worker:
         routes=routes,
         state=state,
         key_news=key_news,
+        tokens=tokens,
         upkeep=Upkeep(
             keys=state.keys,
             lockout=state.lockout,
@@ -261,6 +286,39 @@ def build(welcome: Welcome, link: Link) -> Worker:
             log=log,
         ),
     )
+
+
+def _tokens(settings: Settings, clock: SystemClock, log: Log) -> Any:
+    if not settings.jwt.issuer:
+        return None
+    # Costs 10 MB and 100 ms, which a worker without an issuer does not pay.
+    from rempart.gateway.authentication.issuer import IssuerTokens
+    from rempart.gateway.authentication.jwt import rules_of
+
+    return IssuerTokens(
+        settings=settings.jwt,
+        rules=rules_of(settings.jwt),
+        clock=clock,
+        on_failed=lambda reason: log.warning("issuer_keys_not_fetched", reason=reason),
+    )
+
+
+def _project_limits(state: Shared) -> Callable[[str], Amounts]:
+    def limits_of(id_: str) -> Amounts:
+        project = state.keys.project(id_)
+        return project.limits if project is not None else {}
+
+    return limits_of
+
+
+def _exact_count(counter: TokenCounter) -> Count:
+    async def count(exchange: Exchange, call: Call, status: ModelStatus) -> int | None:
+        document = call.document or {}
+        if answers_count(document) > 1 or "documents" in document:
+            return None  # several prompts: what bounds them is the sum, which nobody counts
+        return await exact_prompt_tokens(exchange, status, document, counter)
+
+    return count
 
 
 def _bugs_to(log: Log) -> Any:
