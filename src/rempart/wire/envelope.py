@@ -94,7 +94,7 @@ def headers(error: RempartError) -> Headers:
         # comes a moment early is refused again.
         wait_s = min(max(wait_s, 0.001), _WAIT_S_MAX)
         found.append((b"retry-after", b"%d" % math.ceil(wait_s)))
-        found.append((b"retry-after-ms", b"%d" % math.ceil(wait_s * 1000)))
+        found.append((b"retry-after-ms", b"%d" % math.ceil(round(wait_s * 1000, 6))))
         if error.retry in _NOT_BY_ITSELF or wait_s > RETRY_WAIT_S_MAX:
             found.append((b"x-should-retry", b"false"))
     elif error.retry is Retry.NEVER or status < 500:
