@@ -46,7 +46,7 @@ _ORIGIN = re.compile(
 
 _OF_EVERY_KIND = frozenset(
     {"name", "kind", "slots", "queue_max", "context", "pin", "preload", "deadline", "extra_fields"}
-    | {"limits", "prices", "system"}
+    | {"limits", "prices", "system", "control_strings"}
 )
 _OF_PROCESSES = _OF_EVERY_KIND | {"env", "start_s", "stop_s", "memory_max", "settle_s"}
 FIELDS_OF_KIND: dict[str, frozenset[str]] = {
