@@ -267,6 +267,7 @@ class Exchange:
         "route",
         "runner_may_run",
         "sanitised",
+        "sent_count",
         "started_s",
         "ticket",
         "timestamp",
@@ -298,6 +299,8 @@ class Exchange:
         self.model_label = ""
         self.bytes_in = 0
         self.end_user = ""
+        self.sent_count = 0
+        """How often the call was sent to a replica."""
         self.cost = 0.0
         self.limit_headers: Headers = []
         """How the limits stand, for answers below /v1."""

@@ -49,6 +49,10 @@ def _error(standing: Standing) -> RempartError:
     }
     message = None
     if standing.wait_ms is None:
+        message = (
+            f"{demand.name} is {limit:g}: nothing is allowed. Ask the operator for a higher limit."
+        )
+    if standing.wait_ms is None and amount_max and demand.unit in (Unit.TOKENS, Unit.COST):
         asked: float = demand.amount / MICROS if demand.unit is Unit.COST else demand.amount
         message = (
             f"This request may take {asked:g} of {demand.name}, which allows {limit:g} in all, so that waiting "

@@ -54,7 +54,7 @@ class Limits:
         owner: this process, unique to its start.
         project_limits: the limits of a project, by id.
         count: exact tokens of a prompt, asked where the bound by bytes does not fit.
-        has_own_process: whether a model's runner is ours.
+        tells_each_token: whether a model's runner sends a chunk for each token, as ours for llama.cpp does.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Limits:
         owner: str,
         project_limits: ProjectLimits,
         count: Count,
-        has_own_process: Callable[[str], bool],
+        tells_each_token: Callable[[str], bool],
         metrics: Metrics,
     ) -> None:
         self._store = store
@@ -77,7 +77,7 @@ class Limits:
         self._owner = owner
         self._project_limits = project_limits
         self._count = count
-        self._has_own_process = has_own_process
+        self._tells_each_token = tells_each_token
         self._metrics = metrics
         self._header = settings.limits.end_user_header.lower().encode("latin-1", "replace")
         self._prices = {
@@ -241,6 +241,10 @@ class Limits:
         if tokens is not None:
             used = {Unit.TOKENS: tokens.total, Unit.COST: cost_micros(prices, *tokens)}
         self._unsettled.append((exchange.id, used))
+        self.settle_waiting()
+
+    def settle_waiting(self) -> None:
+        """Settle what waits for the store; called again and again, also when no request comes."""
         now_ms = self._now_ms()
         try:
             while self._unsettled:
@@ -254,15 +258,17 @@ class Limits:
     ) -> Estimate | None:
         """What a request used; None where it is not known and the estimate stays.
 
-        What was perhaps used is never given back: without the runner's own count, an answer of our own runner
-        that was cut short counts by its chunks and some more; of anyone else's server the estimate stays.
+        What was perhaps used is never given back: without the runner's own count, an answer that was cut short counts
+        by its chunks and some more where each token is a chunk; elsewhere the estimate stays.
         """
         call = exchange.call
         shape = call.shape if call is not None else None
         if call is None or shape is None:
             return None
-        if exchange.replica is None:
+        if not exchange.sent_count:
             return _NOTHING  # it never got so far
+        if exchange.sent_count > 1 and estimate is not None:
+            return None  # what the replica that failed used, nobody knows
         if shape.prompt_tokens is not None and shape.completion_tokens is not None:
             return Estimate(shape.prompt_tokens, shape.completion_tokens)
         if estimate is None:
@@ -272,7 +278,7 @@ class Limits:
         is_refused = isinstance(error, RempartError) and 400 <= error.answer_status < 500
         if is_refused and not shape.chunk_count:
             return _NOTHING
-        if not self._has_own_process(call.model):
+        if not self._tells_each_token(call.model):
             return None
         made = TOKENS_PER_CHUNK * shape.chunk_count + UNSEEN_TOKENS
         prompt = estimate.prompt if shape.prompt_tokens is None else shape.prompt_tokens

@@ -45,6 +45,7 @@ class Relay:
         except ConnectFailed as error:
             raise ReplicaFailed(lost(error, is_runner=is_runner)) from error
         exchange.runner_may_run = True
+        exchange.sent_count += 1
         receiver.attach(sent)
         try:
             await receiver.ended

@@ -217,21 +217,22 @@ def build(welcome: Welcome, link: Link) -> Worker:
     )
     routes = RouteTable(rows, Preflight(cors=cors))
     kinds = {model.name: model.kind for model in settings.models}
+    limits = Limits(
+        store=state.limits,
+        settings=settings,
+        models=runners,
+        clock=clock,
+        owner=welcome.owner,
+        project_limits=_project_limits(state),
+        count=_exact_count(counter),
+        tells_each_token=lambda model: kinds.get(model, "") == "llama_cpp",
+        metrics=metrics,
+    )
     way = Way(
         ids=ids,
         routes=routes,
         authentication=authentication,
-        limits=Limits(
-            store=state.limits,
-            settings=settings,
-            models=runners,
-            clock=clock,
-            owner=welcome.owner,
-            project_limits=_project_limits(state),
-            count=_exact_count(counter),
-            has_own_process=lambda model: kinds.get(model, "") in RUNNER_KINDS,
-            metrics=metrics,
-        ),
+        limits=limits,
         admission=Admission(runners),
         relay=Relay(pools),
         fan_out=fan_out_to(metrics, log),
@@ -279,6 +280,7 @@ def build(welcome: Welcome, link: Link) -> Worker:
             lockout=state.lockout,
             verifier=verifier,
             failures=failures,
+            settle_waiting=limits.settle_waiting,
             watch=KeyWatch(
                 keys=state.keys, verifier=verifier, clock=clock, exchanges=entry.exchanges
             ),

@@ -1,6 +1,7 @@
 """What a worker does for keys beside its requests: it watches for those that end, and leaves word for control."""
 
 import asyncio
+from collections.abc import Callable
 
 from rempart.base.clock import Clock
 from rempart.domain.errors import StateUnavailable
@@ -16,7 +17,11 @@ REPORT_S = 1.0
 
 
 class Upkeep:
-    """Runs as a task of the worker. Shared state that is away is told of once, and tried again."""
+    """Runs as a task of the worker. Shared state that is away is told of once, and tried again.
+
+    Args:
+        settle_waiting: settles what requests left while it was away.
+    """
 
     def __init__(
         self,
@@ -26,6 +31,7 @@ class Upkeep:
         verifier: Verifier,
         failures: Failures,
         watch: KeyWatch,
+        settle_waiting: Callable[[], None],
         clock: Clock,
         log: Log,
     ) -> None:
@@ -34,6 +40,7 @@ class Upkeep:
         self._verifier = verifier
         self._failures = failures
         self._watch = watch
+        self._settle_waiting = settle_waiting
         self._clock = clock
         self._log = log
         self._is_away = False
@@ -67,6 +74,7 @@ class Upkeep:
 
     def report(self) -> None:
         """Hand on which keys were used and which attempts failed; what cannot be is kept for the next time."""
+        self._settle_waiting()
         try:
             uses = self._verifier.take_uses()
             if uses:
