@@ -420,3 +420,36 @@ def test_secrets_appear_nowhere(fake: Far, tmp_path: Path) -> None:
         needles = [secret.rpartition("_")[2][:33] for secret in secrets]
         for needle in needles:
             assert not [text[:200] for text in texts if needle.encode() in text]
+
+
+def test_without_its_database_requests_go_on_and_changes_are_refused_until_it_is_back(
+    fake: Far, tmp_path: Path
+) -> None:
+    """The file is taken away while no control has it open, and given back later."""
+    with running_server(tmp_path, config_for(fake)) as server:
+        server.until_ready()
+        key = created(server)["key"]
+        database, away = server.data_dir / "rempart.db", server.data_dir / "away"
+        (pid,) = server.control_pids
+        os.kill(pid, signal.SIGSTOP)
+        database.rename(away)
+        database.mkdir()
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: server.control_pids not in ([], [pid]), 30, "another control")
+        until(lambda: server.get("/livez", control=True)[0] == 200, 30, "control serves")
+        answer = ask(server.control_port, "POST", "/api/keys", ADMIN_KEY, json_body={"name": "k"})
+        assert (answer.status, answer.error["code"]) == (503, "state_unavailable")
+        assert chats(server, key).status == 200
+
+        def told() -> bool:
+            status, body = server.get("/readyz")
+            return status == 200 and "the database is away" in str(json.loads(body)["reasons"])
+
+        until(told, 30, "/readyz tells")
+        database.rmdir()
+        away.rename(database)
+        until(lambda: run(server, "keys", "create", "--name", "back").code == 0, 30, "it is back")
+        until(lambda: json.loads(server.get("/readyz")[1])["reasons"] == [], 10, "it is told")
+        assert chats(server, key).status == 200
+        events = [line["event"] for line in server.log()]
+        assert events.count("state_unavailable") == events.count("state_available") == 1

@@ -22,6 +22,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
         admin_key: the first admin key, for control alone, which sees that it exists.
         started_at_s: monotonic seconds at which the server started.
         addresses: where the server listens, for people.
+        instance: of this start of the server, unlike any other.
     """
 
     settings: bytes
@@ -33,9 +34,20 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag="welcome"):
     admin_key: StoredKey | None = None
     started_at_s: float
     addresses: list[str] = []
+    instance: str = ""
+
+    @property
+    def owner(self) -> str:
+        """The owner of what the child reserves: unique to its start, since main gives no name twice."""
+        return owner_name(self.instance, self.name)
 
     def __repr__(self) -> str:
         return f"Welcome(name={self.name!r}, generation={self.generation})"
+
+
+def owner_name(instance: str, name: str) -> str:
+    """As ``Welcome.owner``, for main, which ends what the dead hold."""
+    return f"{instance}/{name}"
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):

@@ -10,6 +10,8 @@ from dataclasses import fields
 from urllib.parse import urlsplit
 
 from rempart.base.quantities import share_or_size_bytes, size_bytes
+from rempart.domain.addresses import parse_networks
+from rempart.domain.keys import ALL_SCOPES
 from rempart.settings.explain import Problem, close_match, problem
 from rempart.settings.model import Deadline, Model, Settings
 from rempart.settings.schema import Path, shown_path, table
@@ -345,6 +347,70 @@ def _clock(path: Path, first_s: float, total_s: float) -> Problem:
     )
 
 
+SIGNATURES = (
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
+)  # fmt: skip
+"""Those with a public key; ``none`` and shared secrets are never taken (RFC 8725, 3.1 and 3.5)."""
+
+
+def _jwt(settings: Settings) -> Iterator[Problem]:
+    jwt = settings.jwt
+    if not jwt.issuer:
+        return
+    for name in ("issuer", "jwks_url"):
+        address = getattr(jwt, name)
+        parts = urlsplit(address)
+        is_local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_local)
+        if address and not (parts.hostname and is_safe):
+            yield problem(
+                ("jwt", name),
+                "be an https:// address (http:// only on this machine)",
+                f'"{address}"',
+                "Keys that came over an open line could be anybody's.",
+            )
+    if not jwt.audience:
+        yield problem(
+            ("jwt", "audience"),
+            "be set when issuer is",
+            "none",
+            "Write what the issuer puts into `aud` for this server; else a token for another would open it.",
+        )
+    for place, name in enumerate(jwt.algorithms):
+        if name not in SIGNATURES:
+            yield problem(
+                ("jwt", "algorithms", place),
+                f"be one of {', '.join(SIGNATURES)}",
+                f'"{name}"',
+                "Signatures with a shared secret, and none at all, are not taken.",
+            )
+    if not jwt.algorithms:
+        yield problem(("jwt", "algorithms"), "name at least one", "none", 'Write ["RS256"].')
+    for name, scope in jwt.scopes.items():
+        if scope not in ALL_SCOPES:
+            yield problem(
+                ("jwt", "scopes", name),
+                f"be one of {', '.join(sorted(ALL_SCOPES))}",
+                f'"{scope}"',
+                'Write for example "api.use" = "inference".',
+            )
+
+
+def _trusted_proxies(settings: Settings) -> Iterator[Problem]:
+    for place, text in enumerate(settings.server.trusted_proxies):
+        if text == "unix":
+            continue
+        try:
+            parse_networks([text])
+        except ValueError:
+            yield problem(
+                ("server", "trusted_proxies", place),
+                "be an address, a network or unix",
+                f'"{text}"',
+                'Write for example "10.0.0.0/8".',
+            )
+
+
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _model_names,
     _kind_needs,
@@ -354,6 +420,8 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _server,
     _tls,
     _cors,
+    _jwt,
+    _trusted_proxies,
     _sizes,
     _clocks,
 )

@@ -34,7 +34,7 @@ def test_a_machine_in_order_is_said_to_be_so(tmp_path: Path) -> None:
     assert ran.code == 0, ran.out
     assert set(findings(ran)) == {
         "python", "startup_files", "sqlite", "cores", "memory", "configuration", "open_files",
-        "data_folder", "disk", "log", "ports", "gpu", "runner", "model",
+        "data_folder", "disk", "log", "ports", "gpu", "runner", "model", "tls",
     }  # fmt: skip
     assert levels(ran, "configuration") == levels(ran, "startup_files") == ["ok"]
     assert levels(ran, "runner") == ["ok"]

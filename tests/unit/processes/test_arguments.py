@@ -19,8 +19,7 @@ WELCOME = messages.Welcome(
     generation=1,
     run_dir="/r",
     log_file="",
-    pepper=b"p",
-    keys=[],
+    peppers=[],
     started_at_s=1.0,
 )
 

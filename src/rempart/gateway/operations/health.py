@@ -17,6 +17,8 @@ from rempart.telemetry.metrics import request_totals
 SUMS_AGE_S_MAX = 1.0
 """Sums over all workers are taken at most this often: a flood of /health costs no more than one a second."""
 SAMPLE_AGE_S_MAX = 30.0
+KEYS_AGE_S_TOLD = 10.0
+"""Control confirms them twice a second, and is back from a crash within a few."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,10 @@ def _yes() -> bool:
     return True
 
 
+def _zero() -> float:
+    return 0.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Readiness:
     """/readyz: requests are accepted, and what is preloaded is ready."""
@@ -44,6 +50,8 @@ class Readiness:
     """Whether any is configured: until main has told their states, nobody knows what is ready."""
     has_keys: Callable[[], bool] = _yes
     """Whether keys are published, those of this start, and recent enough to be used."""
+    key_age_s: Callable[[], float] = _zero
+    """How long ago control said that they are what the database holds."""
     name: str = "readyz"
     is_quiet: bool = True
 
@@ -61,7 +69,14 @@ class Readiness:
             if status.preload and status.state is not RunnerState.READY
         ]
         document = {"status": "not ready" if reasons else "ready", "reasons": reasons}
-        exchange.answer = Answer(503 if reasons else 200, encode_json(document))
+        code = 503 if reasons else 200
+        age_s = self.key_age_s()
+        if age_s > KEYS_AGE_S_TOLD:
+            # Told, yet no reason to stop: requests go on with these keys until they are too old.
+            reasons.append(
+                f"the database is away or control is down: keys are those of {age_s:.0f} s ago"
+            )
+        exchange.answer = Answer(code, encode_json(document))
 
 
 class Health:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from rempart.processes.main.child import Child
 from rempart.processes.main.children import Children
 from rempart.processes.main.control_requests import ControlRequests
 from rempart.processes.main.notify import ServiceManager
+from rempart.processes.main.shared_state import SharedState
 from rempart.runners import interface
 from rempart.runners.shim_sweep import become_subreaper, sweep_orphans
 from rempart.runners.supervisor import Supervisor
@@ -58,6 +60,7 @@ class Main:
     def __init__(self, run_dir: Path, environment: dict[str, str], clock: Clock) -> None:
         self._clock = clock
         self._run_dir = run_dir
+        self._instance = uuid.uuid4().hex
         self._settings_json = (run_dir / "settings.json").read_bytes()
         self._settings = msgspec.json.decode(self._settings_json, type=Settings)
         self._data_dir = Path(self._settings.data_dir)
@@ -126,6 +129,15 @@ class Main:
             on_worker_gone=self._supervisor.worker_gone,
             heartbeat_s=server.heartbeat_s,
         )
+        self._shared = SharedState(
+            settings=self._settings,
+            data_dir=self._data_dir,
+            instance=self._instance,
+            clock=clock,
+            log=self._log,
+            living=lambda: list(self._children.alive.values()),
+        )
+        self._shared.open()
         self._control_requests = ControlRequests(self._supervisor)
         self._descriptor_count = descriptor_count
 
@@ -154,6 +166,7 @@ class Main:
                 tasks.create_task(self._children.run(), name="children"),
                 tasks.create_task(self._control_requests.run(), name="control requests"),
                 tasks.create_task(self._upkeep(), name="upkeep"),
+                tasks.create_task(self._shared.run(), name="shared state"),
                 tasks.create_task(self._reloads(), name="reloads"),
             ]
             await self._children.start_generation(self._settings.server.workers)
@@ -162,6 +175,7 @@ class Main:
             await self._shut_down()
             for task in running:
                 task.cancel()
+        self._shared.close()
         self._log.info("stopped")
         self._remove_files()
         return 0
@@ -190,6 +204,7 @@ class Main:
             peppers=list(self._peppers.ring),
             admin_key=self._admin.stored if self._admin and name == "control" else None,
             started_at_s=self._started_at_s,
+            instance=self._instance,
             addresses=[
                 self._address(listener)
                 for listener in (self._data_listeners[0], self._control_listeners[0])
@@ -361,10 +376,12 @@ class Main:
             raise reload.ReloadRefused(str(error)) from error
         self._settings, self._settings_json = settings, document
         self._supervisor.replace(settings)
+        self._shared.replace(settings)
         await self._children.start_generation(settings.server.workers)
         if not await self._children.until_ready(WORKERS_READY_S):
             self._settings, self._settings_json, self._peppers = before
             self._supervisor.replace(self._settings)
+            self._shared.replace(self._settings)
             self._children.drop_newest()
             raise reload.ReloadRefused("the new workers did not become ready; the old ones go on")
         self._children.broadcast(messages.NewPeppers(peppers=list(self._peppers.ring)))

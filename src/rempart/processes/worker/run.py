@@ -46,6 +46,11 @@ async def run(arguments: list[str]) -> int:
             tasks.create_task(_beat(worker, link), name="heartbeat"),
             tasks.create_task(_keep_pools(worker), name="pools"),
             tasks.create_task(worker.upkeep.run(), name="keys"),
+            *(
+                [tasks.create_task(worker.tokens.run(), name="issuer")]
+                if worker.tokens is not None
+                else []
+            ),
         ]
         certificate = await open_certificate(worker.settings, worker.log)
         serving.append(

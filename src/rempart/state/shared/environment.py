@@ -125,7 +125,7 @@ class Environment:
         Raises:
             lmdb.Error: the disk does not take it.
         """
-        transaction = int(self.lmdb.info()["last_txnid"])
+        transaction = self.last_transaction
         if transaction == self._synced_transaction:
             return False
         self.lmdb.sync(True)
@@ -135,6 +135,11 @@ class Environment:
     def forget_dead_readers(self) -> int:
         """Free the places of readers whose process is gone, so that their old pages are used again."""
         return int(self.lmdb.reader_check())
+
+    @property
+    def last_transaction(self) -> int:
+        """The number of the last transaction that wrote; it rises with each."""
+        return int(self.lmdb.info()["last_txnid"])
 
     @property
     def used_bytes(self) -> int:

@@ -31,8 +31,7 @@ def welcome_of(folder: Path, name: str, generation: int) -> messages.Welcome:
         generation=generation,
         run_dir=str(folder),
         log_file="",
-        pepper=b"",
-        keys=[],
+        peppers=[],
         started_at_s=0.0,
     )
 

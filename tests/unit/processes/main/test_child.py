@@ -37,7 +37,7 @@ class Observed:
 
 def welcome(folder: Path) -> messages.Welcome:
     return messages.Welcome(
-        settings=b"{}", name="worker-1", generation=1, run_dir=str(folder), log_file="", pepper=b"", keys=[],
+        settings=b"{}", name="worker-1", generation=1, run_dir=str(folder), log_file="", peppers=[],
         started_at_s=0.0,
     )  # fmt: skip
 

@@ -248,3 +248,13 @@ class Verifier:
         except StateUnavailable:
             return False
         return True
+
+    def age_s(self) -> float:
+        """Seconds since control last said that the published keys are what the database holds; 0 if nobody knows."""
+        try:
+            snapshot = self._keys.snapshot()
+        except StateUnavailable:
+            return 0.0
+        if not snapshot.revision:
+            return 0.0
+        return max(0.0, self._clock.wall().timestamp() - snapshot.published_ms / 1000)

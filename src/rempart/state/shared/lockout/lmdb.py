@@ -150,7 +150,4 @@ class LmdbLockout:
 
 
 def _place(one: FailedAttempts) -> bytes:
-    return b"\0".join(
-        part.encode()[:WHO_BYTES_MAX]
-        for part in (one.address, one.code, one.key_id)
-    )
+    return b"\0".join(part.encode()[:WHO_BYTES_MAX] for part in (one.address, one.code, one.key_id))
