@@ -162,6 +162,9 @@ class FakeUpstream:
                 "error": {"message": f"scripted {status}", "type": "scripted", "code": "scripted"}
             }
             return await self._json(writer, status, error, headers)
+        if path.endswith("/rerank"):
+            ranked = [{"index": 0, "relevance_score": 0.5}]
+            return await self._json(writer, 200, {"model": "fake", "results": ranked})
         if path.endswith("/embeddings"):
             inputs = document.get("input", "")
             count = len(inputs) if isinstance(inputs, list) else 1

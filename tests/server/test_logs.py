@@ -50,7 +50,7 @@ def test_one_line_per_request_says_how_it_went_without_its_text(tmp_path: Path) 
                  "duration_ms", "bytes_in", "bytes_out", "end_reason"):  # fmt: skip
         assert name in line, name
     assert (line["key_id"], line["model"], line["status"], line["end_reason"]) == (
-        "admin",
+        "bootstrapkey",
         "far",
         200,
         "stop",

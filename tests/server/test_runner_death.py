@@ -106,6 +106,7 @@ def test_a_runner_that_keeps_dying_is_given_up_with_its_reason(tmp_path: Path) -
     more = CONFIG.format(model=broken).replace("first_s = 0.1", "first_s = 0.1\ncrashes_max = 2")
     with running_server(tmp_path, more) as server:
         server.until_listening()
+        until(lambda: server.get("/v1/models", key=ADMIN_KEY)[0] == 200, 30, "keys are published")
         until(lambda: server.health()["models"][0]["state"] == "failed", 60, "it is given up")
         health = server.health()
         assert health["status"] == "unhealthy"

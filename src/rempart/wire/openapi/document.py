@@ -34,6 +34,31 @@ REQUEST_TIMEOUT = {
     "description": "Lowers the time that the request may take, in seconds.",
     "schema": {"type": "number", "exclusiveMinimum": 0, "maximum": 86400},
 }
+LIMIT_HEADERS = {
+    name: {"required": False, "description": text, "schema": {"type": "string"}}
+    for name, text in (
+        ("RateLimit-Policy", 'The limits of requests: `"rpm";q=60;w=60`.'),
+        ("RateLimit", 'The limit nearest to its end: `"rpm";r=59;t=60`.'),
+        ("x-ratelimit-limit-requests", "Requests in the window of that limit."),
+        ("x-ratelimit-remaining-requests", "Requests left of it."),
+        ("x-ratelimit-reset-requests", "Until all are there again: `1m0s`."),
+        ("x-ratelimit-limit-tokens", "Tokens, where a limit counts them."),
+        ("x-ratelimit-remaining-tokens", "Tokens left of it."),
+        ("x-ratelimit-reset-tokens", "Until all are there again."),
+    )
+}
+RETRY_HEADERS = {
+    "Retry-After": {
+        "required": False,
+        "description": "Seconds after which to come again.",
+        "schema": {"type": "integer"},
+    },
+    "retry-after-ms": {
+        "required": False,
+        "description": "The same in milliseconds, exactly.",
+        "schema": {"type": "integer"},
+    },
+}
 INFERENCE = (
     ("/v1/chat/completions", "Chat", "ChatRequest", "Completion", True),
     ("/v1/completions", "Text completion", "CompletionRequest", "Completion", True),
@@ -148,7 +173,10 @@ def _error(shape: str, description: str) -> dict[str, Any]:
 
 
 def _errors(shape: str) -> dict[str, Any]:
-    return {str(status): _error(shape, text) for status, text in ERROR_STATUSES.items()}
+    found = {str(status): _error(shape, text) for status, text in ERROR_STATUSES.items()}
+    for status in ("429", "503"):
+        found[status]["headers"] = RETRY_HEADERS
+    return found
 
 
 def _reading(summary: str, schema: Schema, media: str = JSON) -> dict[str, Any]:
@@ -159,9 +187,13 @@ def _reading(summary: str, schema: Schema, media: str = JSON) -> dict[str, Any]:
 def _inference(path: str, summary: str, body: str, answer: str, *, streams: bool) -> dict[str, Any]:
     content: dict[str, Any] = {JSON: {"schema": ref(answer)}}
     if streams:
-        content[EVENTS] = {"schema": TEXT}
+        content[EVENTS] = {
+            "schema": {"description": "Server-sent events, in the protocol's own form."}
+        }
     is_messages = path.startswith("/v1/messages")
-    responses: dict[str, Any] = {"200": {"description": summary, "content": content}}
+    responses: dict[str, Any] = {
+        "200": {"description": summary, "content": content, "headers": LIMIT_HEADERS}
+    }
     responses |= _errors("MessagesErrorAnswer" if is_messages else "ErrorAnswer")
     if is_messages:
         responses["529"] = _error("MessagesErrorAnswer", "No room")
