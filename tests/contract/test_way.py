@@ -125,6 +125,7 @@ def test_a_failure_in_mid_stream_is_never_a_success(
             assert_envelope(answer.json, code)
         record = one_record(gateway)
         assert (record.status, record.error_code) == (502, code)
+        assert gateway.upstream.request_count == 1, "a second answer would come on top of this one"
 
     run(body, tmp_path)
 

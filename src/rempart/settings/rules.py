@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from rempart.base.quantities import share_or_size_bytes, size_bytes
 from rempart.domain.addresses import parse_networks
 from rempart.domain.keys import ALL_SCOPES
+from rempart.domain.guard import PERSONAL_KINDS
 from rempart.settings.explain import Problem, close_match, problem
 from rempart.settings.model import Deadline, Model, Settings
 from rempart.settings.schema import Path, shown_path, table
@@ -411,6 +412,17 @@ def _trusted_proxies(settings: Settings) -> Iterator[Problem]:
             )
 
 
+def _guard(settings: Settings) -> Iterator[Problem]:
+    for number, kind in enumerate(settings.guard.kinds):
+        if kind not in PERSONAL_KINDS:
+            yield problem(
+                ("guard", "kinds", number),
+                f"be one of {', '.join(PERSONAL_KINDS)}",
+                f'"{kind}"',
+                f"Write {close_match(kind, PERSONAL_KINDS) or 'one of these'}, or leave guard.kinds out for all.",
+            )
+
+
 RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _model_names,
     _kind_needs,
@@ -421,6 +433,7 @@ RULES: tuple[Callable[[Settings], Iterator[Problem]], ...] = (
     _tls,
     _cors,
     _jwt,
+    _guard,
     _trusted_proxies,
     _sizes,
     _clocks,

@@ -14,7 +14,7 @@ from rempart.settings.model import (
     Server,
     Settings,
 )
-from rempart.settings.protection import Cors, Tls
+from rempart.settings.protection import Cors, Guard, Tls
 from rempart.settings.rules import FIELDS_OF_KIND, check
 from rempart.settings.schema import table
 
@@ -248,3 +248,9 @@ def test_any_origin_is_all_of_them() -> None:
     assert texts(cors=Cors(origins=["*"])) == []
     (problem,) = texts(cors=Cors(origins=["*", "https://app.example"]))
     assert "be the only one" in problem
+
+
+def test_a_kind_of_personal_data_that_nobody_looks_for_is_told() -> None:
+    (found,) = texts(guard=Guard(kinds=["iban", "emial"]), models=[A])
+    assert "email" in found
+    assert "emial" in found

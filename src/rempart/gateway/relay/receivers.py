@@ -89,7 +89,11 @@ class _Base:
     def on_lost(self, error: Exception) -> None:
         """The connection ended before the answer did."""
         failure = lost(error, is_runner=self.is_runner)
-        self._done(failure if self.exchange.reply.is_started else ReplicaFailed(failure))
+        self._done(failure if self._has_begun() else ReplicaFailed(failure))
+
+    def _has_begun(self) -> bool:
+        """Whether another replica's answer would come on top of this one's."""
+        return self.exchange.reply.is_started
 
 
 class EventReceiver(_Base):
@@ -103,6 +107,10 @@ class EventReceiver(_Base):
         self._splitter = EventSplitter()
         self._document: bytearray | None = None
         self._headers: Headers = []
+
+    def _has_begun(self) -> bool:
+        # What is assembled, or held back, has not gone out but stands in the shape already.
+        return super()._has_begun() or self._shape.chunk_count > 0
 
     def on_head(self, status: int, headers: Headers) -> None:
         """Status and headers have come."""
