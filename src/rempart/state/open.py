@@ -15,7 +15,6 @@ from rempart.base.clock import Clock
 from rempart.domain.errors import StateUnavailable
 from rempart.settings.model import Settings
 from rempart.state.durable.interface import DurableStore
-from rempart.state.durable.sqlite_file import SqliteFile
 from rempart.state.shared.environment import Environment, StateFileRefused
 from rempart.state.shared.keys.interface import PublishedKeys
 from rempart.state.shared.keys.lmdb import LmdbPublishedKeys
@@ -87,16 +86,22 @@ async def open_durable(settings: Settings, data_dir: Path, *, clock: Clock) -> D
     """The database that ``[database] url`` names, its tables made where they are not there.
 
     Raises:
-        StateUnavailable: it cannot be reached.
+        StateUnavailable: it cannot be reached, or a newer version of Rempart has changed its tables.
     """
+    # SQLAlchemy is read only by who opens a database: workers and main never do.
+    from rempart.state.durable.dialect import postgresql_engine, sqlite_engine
+    from rempart.state.durable.store import SqlStore
+
     kind, _, place = settings.database.url.partition("://")
-    if kind != "sqlite":
-        raise StateUnavailable(
-            reason="[database] url must be sqlite or sqlite:///PATH in this version",
-            retry_after_s=DATABASE_RETRY_S,
-        )
-    path = data_dir / DATABASE_FILE if not place else Path(place.removeprefix("/"))
-    return await SqliteFile.open(path, clock)
+    if kind == "sqlite":
+        path = data_dir / DATABASE_FILE if not place else Path(place.removeprefix("/"))
+        return await SqlStore.open(sqlite_engine(path), clock)
+    if kind in ("postgresql", "postgres"):
+        return await SqlStore.open(postgresql_engine(settings.database.url), clock)
+    raise StateUnavailable(
+        reason="[database] url must be sqlite, sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME",
+        retry_after_s=DATABASE_RETRY_S,
+    )
 
 
 def shared_file(data_dir: Path) -> Path:
