@@ -28,15 +28,10 @@ from rempart.settings.schema import (
 
 FOUND_CHARACTERS_MAX = 60
 LATER_SECTIONS = {
-    "limits": "[limits]",
-    "lockout": "[lockout]",
-    "database": "[database]",
-    "shared": "[shared]",
     "alerts": "[alerts]",
     "aliases": "[[aliases]]",
 }
 """Sections of later versions: refused by name, since ignoring a limit in silence would be worse."""
-LATER_MODEL_SETTINGS = frozenset({"limits", "prices", "system"})
 
 
 @dataclass(frozen=True)
@@ -90,10 +85,8 @@ def missing(path: Path) -> Problem:
 def unknown(path: Path) -> Problem:
     """A name that is no setting, or not yet."""
     name = str(path[-1])
-    is_model = len(path) == 3 and path[0] == "models"
-    if (len(path) == 1 and name in LATER_SECTIONS) or (is_model and name in LATER_MODEL_SETTINGS):
-        written = shown_path(path) if is_model else LATER_SECTIONS[name]
-        return Problem(path, f"{written} is not available in this version. Remove it.")
+    if len(path) == 1 and name in LATER_SECTIONS:
+        return Problem(path, f"{LATER_SECTIONS[name]} is not available in this version. Remove it.")
     text = f"{shown_path(path)} is not a setting."
     guess = _nearest(path)
     if guess:

@@ -42,6 +42,14 @@ class ScopeLimits(Limits):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AddressLimits(ScopeLimits):
+    """Limits of a client address."""
+
+    __pydantic_config__ = FORBID_UNKNOWN
+    requests_per_minute: Annotated[Amount, Doc("requests in any 60 s")] = 600
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeyLimits(Limits):
     """[limits]: the defaults of every key, and the limits of other scopes below it."""
 
@@ -52,8 +60,8 @@ class KeyLimits(Limits):
     end_user: Annotated[ScopeLimits, Doc("of each end user of a key")] = field(
         default_factory=ScopeLimits
     )
-    address: Annotated[ScopeLimits, Doc("of each client address on routes without a key")] = field(
-        default_factory=lambda: ScopeLimits(requests_per_minute=600)
+    address: Annotated[AddressLimits, Doc("of each client address on routes without a key")] = (
+        field(default_factory=AddressLimits)
     )
     end_user_header: Annotated[
         str, Doc("header that names the end user; empty: only the field `user`")

@@ -35,12 +35,23 @@ def template() -> str:
             lines += [_line(setting), ""]
     for name, setting in table(Settings).items():
         if setting.kind.is_table:
-            lines += [f"[{name}]", *map(_line, table(setting.kind.base).values()), ""]
+            lines += [f"[{name}]", *_section(name, setting.kind.base), ""]
     lines += [_FIRST_MODEL.strip("\n")]
-    lines += [_line(setting) for name, setting in table(Model).items() if name not in _WRITTEN]
+    lines += _section("models", Model, _WRITTEN)
     lines += ["", "# Another path of a model's runner, behind the same door."]
     lines += ["# [[routes]]", *map(_line, table(Route).values())]
     return "\n".join(lines) + "\n"
+
+
+def _section(name: str, base: type, written: frozenset[str] = frozenset()) -> list[str]:
+    """A section's settings, then the tables inside it: TOML takes them in no other order."""
+    settings = [one for key, one in table(base).items() if key not in written]
+    lines = [_line(one) for one in settings if not one.kind.is_table]
+    for inner in settings:
+        if inner.kind.is_table:
+            lines.append(f"# [{name}.{inner.path[-1]}]  # {inner.kind.doc}")
+            lines += map(_line, table(inner.kind.base).values())
+    return lines
 
 
 def _line(setting: Setting) -> str:

@@ -78,9 +78,9 @@ def test_what_is_no_setting_is_an_error(name: str, guess: str) -> None:
 
 
 def test_a_section_of_a_later_version_is_refused_by_name() -> None:
-    assert problem("REMPART_LIMITS__REQUESTS_PER_MINUTE", "5") == (
-        "environment variable REMPART_LIMITS__REQUESTS_PER_MINUTE: "
-        "[limits] is not available in this version. Unset it."
+    assert problem("REMPART_ALERTS__TARGETS", "5") == (
+        "environment variable REMPART_ALERTS__TARGETS: "
+        "[alerts] is not available in this version. Unset it."
     )
 
 

@@ -85,7 +85,9 @@ def test_what_is_missing_is_written_as_it_could_stand() -> None:
 
 
 def test_unknown_names_are_never_shown_with_their_values() -> None:
-    assert unknown(("zzz",)).text.startswith("zzz is not a setting. There are: cors, data_dir, database")
+    assert unknown(("zzz",)).text.startswith(
+        "zzz is not a setting. There are: cors, data_dir, database"
+    )
     assert unknown(("server", "port", "x")).text == "server.port.x is not a setting. Remove it."
     assert close_match("zzz", ["a"]) == ""
 

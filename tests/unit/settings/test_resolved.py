@@ -45,7 +45,7 @@ def test_what_is_no_settings_is_refused() -> None:
 def test_no_secret_is_shown_and_the_rest_is() -> None:
     values = masked(SETTINGS)
     assert "hunter2" not in json.dumps(values)
-    assert values["secrets"] == {"master_key": MASK}
+    assert values["secrets"] == {"master_key": MASK, "previous_master_key": ""}
     assert values["models"][1]["env"] == {"HF_TOKEN": MASK}
     assert values["models"][1]["args"] == [
         "--api-key",
@@ -59,7 +59,7 @@ def test_no_secret_is_shown_and_the_rest_is() -> None:
 
 
 def test_an_unset_secret_is_shown_as_unset() -> None:
-    assert masked(Settings())["secrets"] == {"master_key": ""}
+    assert masked(Settings())["secrets"] == {"master_key": "", "previous_master_key": ""}
 
 
 @pytest.mark.parametrize(

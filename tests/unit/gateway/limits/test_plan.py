@@ -4,14 +4,14 @@ from rempart.domain.keys import Principal
 from rempart.domain.limits import Unit
 from rempart.gateway.limits.plan import Plan, counts_tokens, end_user_subject
 from rempart.settings.model import Model, Settings
-from rempart.settings.protection import KeyLimits, ScopeLimits
+from rempart.settings.protection import AddressLimits, KeyLimits, ScopeLimits
 
 ALL = {Unit.REQUESTS: 1, Unit.AT_A_TIME: 1, Unit.TOKENS: 10, Unit.COST: 5}
 SETTINGS = Settings(
     limits=KeyLimits(
         server=ScopeLimits(requests_per_minute=900),
         end_user=ScopeLimits(tokens_per_day=50),
-        address=ScopeLimits(requests_per_minute=30),
+        address=AddressLimits(requests_per_minute=30),
     ),
     models=[Model(name="m", source="demo", limits=ScopeLimits(concurrent_requests=2))],
 )
