@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from rempart.base.quantities import share_or_size_bytes, size_bytes
 from rempart.domain.addresses import parse_networks
-from rempart.domain.keys import ALL_SCOPES
 from rempart.domain.guard import PERSONAL_KINDS
+from rempart.domain.keys import ALL_SCOPES
 from rempart.settings.explain import Problem, close_match, problem
 from rempart.settings.model import Deadline, Model, Settings
 from rempart.settings.schema import Path, shown_path, table
