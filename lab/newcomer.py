@@ -1,6 +1,7 @@
 """A server as a newcomer starts it: no key given, data folder and log where the README says they are."""
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -50,12 +51,22 @@ class NewcomersServer(RempartServer):
     def until_announced(self) -> "NewcomersServer":
         """Wait until it prints its address, as a person does."""
         found = until(
-            lambda: self.check_running() and ADDRESS.search(self.console()),
+            lambda: self.check_running() and _address(self.console()),
             READY_S,
             "the server prints its address",
         )
-        self.port = int(found[1].rpartition(":")[2])
+        self.port = int(found.rpartition(":")[2])
         return self
+
+
+def _address(console: str) -> str:
+    """Where it serves, once it says that it is ready: to a person, or line by line to a program."""
+    told = ADDRESS.search(console)
+    if told:
+        return told[1]
+    events = [json.loads(line) for line in console.splitlines() if line.startswith("{")]
+    is_ready = any(event["event"] == "ready" for event in events)
+    return next((str(one["address"]) for one in events if is_ready and "address" in one), "")
 
 
 @contextlib.contextmanager
