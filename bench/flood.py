@@ -14,10 +14,9 @@ from pathlib import Path
 
 from bench.compare import quantile
 from lab.command import rempart
-from lab.floods import ATTACKS, flood_and_behave
+from lab.floods import ATTACKS, flood_and_behave, flood_config
 from lab.server import RempartServer, running_server
 from lab.upstream_process import upstream_process
-from lab.upstream_server import config_for
 
 NO_LIMITS = ("--limit", "requests_per_minute=none", "--limit", "requests_per_hour=none")
 
@@ -70,9 +69,12 @@ def main() -> None:
     print(
         f"{os.cpu_count()} CPUs, 2 workers, {options.clients} clients, load {os.getloadavg()[0]:.1f}"
     )
-    with tempfile.TemporaryDirectory() as folder, upstream_process() as far:
-        config = config_for(far, more="[server]\nworkers = 2\n")
-        with running_server(Path(folder), config) as server:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        upstream_process() as far,
+        upstream_process() as near,
+    ):
+        with running_server(Path(folder), flood_config(far, near)) as server:
             measure(server.until_ready(), options.clients, options.seconds)
 
 

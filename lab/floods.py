@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from lab.http_client import Connection
-from lab.upstream_server import chat
+from lab.upstream_server import Served, chat, config_for
 from rempart.domain.key_format import ID_CHARACTERS, SECRET_CHARACTERS, make_key, random_base62
 
 CHAT = "/v1/chat/completions"
@@ -26,9 +26,16 @@ CUT = 0
 ONE_REQUEST_S_MAX = 10.0
 PAUSE_S = 0.1
 """Between two requests of an attacker: the machine that plays a thousand of them has to keep up."""
-SHORT = chat("chunks=2", stream=False)
+SHORT = chat("chunks=2", stream=False, model="near")
 ENDLESS = chat("chunks=100000 bytes=20000")
 BIG_BYTES = 17 * 65536
+
+
+def flood_config(far: Served, near: Served) -> str:
+    """Two workers before two upstreams: who asks the one does not wait for what the other has to do."""
+    name, base_url = '[[models]]\nname = "near"\nkind = "upstream"\n', near.base_url
+    near_model = f'{name}base_urls = ["{base_url}"]\nupstream_name = "fake"\n'
+    return config_for(far, more="[server]\nworkers = 2\n") + near_model
 
 
 def made_up() -> str:

@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.new_certificates import new_pair
 from lab.newcomer import NewcomersServer, newcomers_server
+from lab.server import running_server
+from lab.upstream_server import config_for, upstream
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 
@@ -90,6 +93,18 @@ def test_the_health_check_fails_where_nothing_serves() -> None:
         timeout=20,
     )
     assert done.returncode != 0
+
+
+def test_the_health_check_works_over_tls(tmp_path: Path) -> None:
+    pair = new_pair(tmp_path)
+    tls = f'[tls]\ncert = "{pair.cert}"\nkey = "{pair.key}"\n'
+    with upstream() as fake, running_server(tmp_path, config_for(fake, more=tls)) as server:
+        server.tls = pair.client()
+        server.until_ready()
+        checked = subprocess.run(
+            health_check(), env={**os.environ, "REMPART_SERVER__PORT": str(server.port)}, timeout=20
+        )
+        assert checked.returncode == 0
 
 
 def test_the_image_runs_as_nobody_in_particular_and_takes_only_what_it_copies() -> None:

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from lab.command import rempart
-from lab.floods import flood_and_behave
+from lab.floods import flood_and_behave, flood_config
 from lab.server import RempartServer, running_server, until
 from lab.upstream_process import upstream_process
-from lab.upstream_server import config_for
 
 CLIENTS = 1000
 FLOOD_S = 5.0
@@ -28,9 +27,8 @@ ASKED_MIN = 10
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RempartServer]:
     folder = tmp_path_factory.mktemp("flooded")
-    with upstream_process() as far:
-        config = config_for(far, more="[server]\nworkers = 2\n")
-        with running_server(folder, config) as one:
+    with upstream_process() as far, upstream_process() as near:
+        with running_server(folder, flood_config(far, near)) as one:
             yield one.until_ready()
 
 
