@@ -48,7 +48,7 @@ def list_entries(
 
 @app.command()
 def verify(as_json: Json = False, data_dir: DataDir = None, url: Url = "") -> None:
-    """Follow the chain of hashes from the first entry to the last; exit code 1 when it is broken."""
+    """Follow the chain of hashes and compare it with the signed checkpoints; exit code 1 when it is broken."""
     with reach(data_dir, url) as server:
         found = server.ask("GET", "/api/audit/verify")
     if as_json:
@@ -60,7 +60,8 @@ def verify(as_json: Json = False, data_dir: DataDir = None, url: Url = "") -> No
         )
     if not as_json:
         print(
-            f"The chain of {found['entries']} entries is whole. Its last hash is {found['head']}."
+            f"The chain of {found['entries']} entries is whole. Its last hash is {found['head']}. "
+            f"It agrees with {found['checkpoints']} signed checkpoints."
         )
 
 

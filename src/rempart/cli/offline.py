@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -102,7 +103,9 @@ class OfflineState:
         async def renew() -> Peppers:
             return ring()
 
-        opened = open_state(self._settings, clock=clock, peppers=ring(), renew=renew)
+        opened = open_state(
+            self._settings, clock=clock, peppers=ring(), renew=renew, on_fault=_not_signed
+        )
         try:
             await opened.control.registry.keep()
         except BaseException:
@@ -191,6 +194,10 @@ def _unquoted(target: str) -> str:
     from urllib.parse import unquote
 
     return unquote(target)
+
+
+def _not_signed(fault: str) -> None:
+    print(f"The audit log was not signed: {fault}. See `rempart audit verify`.", file=sys.stderr)
 
 
 def _no_key(headers: dict[str, str], is_local: bool, address: str) -> Principal:

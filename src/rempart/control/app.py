@@ -25,6 +25,7 @@ from rempart.domain.errors import (
     RempartError,
 )
 from rempart.settings.model import Settings
+from rempart.state.durable.checkpoints import Checkpoints
 from rempart.state.shared.limits.interface import LimitStore
 from rempart.wire import envelope
 
@@ -43,6 +44,8 @@ class ControlState(NamedTuple):
     registry: Registry
     limits: LimitStore
     peppers: PepperFile
+    checkpoints: Checkpoints | None = None
+    """Of the audit log; None: it is not signed (tests)."""
 
 
 def build_app(
@@ -85,7 +88,8 @@ def api_of(
     )
     api.include_router(public.router())
     if state is not None:
-        for noun in (keys, projects, audit):
+        api.include_router(audit.router(state.registry, state.checkpoints))
+        for noun in (keys, projects):
             api.include_router(noun.router(state.registry))
         api.include_router(limits.router(state.registry, state.limits, shown))
         api.include_router(secrets.router(state.registry, state.peppers))

@@ -8,11 +8,12 @@ from rempart.control.actions import audit
 from rempart.control.api.key_shapes import AuditEntries, AuditEntry, AuditVerdict
 from rempart.control.api.keys import Cursor, Limit
 from rempart.control.registry import Registry
+from rempart.state.durable.checkpoints import Checkpoints
 
 Order = Annotated[Literal["newest", "oldest"], Query(description="Which entries come first.")]
 
 
-def router(registry: Registry) -> APIRouter:
+def router(registry: Registry, checkpoints: Checkpoints | None = None) -> APIRouter:
     """The routes of this noun."""
     routes = APIRouter(prefix="/api/audit", tags=["audit"])
 
@@ -27,14 +28,17 @@ def router(registry: Registry) -> APIRouter:
             items=[AuditEntry(**audit.document(row)) for row in rows], next=following
         )
 
-    @routes.get("/verify", summary="Follow the chain of hashes from the first entry to the last")
+    @routes.get(
+        "/verify", summary="Follow the chain of hashes, and compare it with the signed checkpoints"
+    )
     async def verify() -> AuditVerdict:
-        chain = await audit.verify(registry)
+        chain, compared = await audit.verify(registry, checkpoints)
         return AuditVerdict(
             is_whole=not chain.fault,
             entries=chain.count,
             head=chain.head.hex(),
             fault=chain.fault,
+            checkpoints=compared,
         )
 
     return routes

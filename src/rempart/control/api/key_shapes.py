@@ -91,3 +91,4 @@ class AuditVerdict(BaseModel):
     entries: int = Field(description="how many follow each other without a fault, from the first")
     head: str = Field(description="hexadecimal; hash of the last of these")
     fault: str = Field(description="what is wrong first; empty: nothing")
+    checkpoints: int = Field(description="how many signed checkpoints it was compared with")

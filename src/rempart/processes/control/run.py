@@ -16,6 +16,7 @@ from rempart.control import failures
 from rempart.control.app import build_app
 from rempart.control.authentication import Authentication
 from rempart.control.server import ControlServer, uvicorn_config
+from rempart.control.signing import EVERY_S
 from rempart.domain.peppers import Peppers
 from rempart.processes import messages
 from rempart.processes.arguments import Inherited, Link
@@ -80,6 +81,8 @@ async def run(arguments: list[str]) -> int:
         peppers=Peppers(welcome.peppers),
         renew=renew,
         admin_key=welcome.admin_key,
+        on_signed=lambda note: log.info("audit_log_signed", checkpoint=note),
+        on_fault=lambda fault: log.error("audit_log_not_signed", reason=fault),
     )
     registry, shared = opened.control.registry, opened.shared
     verifier = Verifier(
@@ -111,7 +114,11 @@ async def run(arguments: list[str]) -> int:
     upkeep = Upkeep(
         registry=registry,
         log=log,
-        chores=((USES_S, own_uses), (failures.EVERY_S, write_failures)),
+        chores=(
+            (USES_S, own_uses),
+            (failures.EVERY_S, write_failures),
+            (EVERY_S, opened.signing.once),
+        ),
         on_first=lambda: link.send(messages.Ready()),
     )
     certificate = await open_certificate(settings, log)

@@ -9,10 +9,12 @@ from rempart.base.clock import Clock
 from rempart.control.actions.secrets import PepperFile
 from rempart.control.app import ControlState
 from rempart.control.registry import Registry
+from rempart.control.signing import Signing
 from rempart.domain.keys import StoredKey
 from rempart.domain.peppers import Peppers
 from rempart.settings.model import Settings
 from rempart.state.bootstrap import retire_admin_key
+from rempart.state.durable.checkpoints import Checkpoints
 from rempart.state.open import Shared, open_durable, open_shared
 
 
@@ -22,9 +24,11 @@ class OpenState:
 
     shared: Shared
     control: ControlState
+    signing: Signing
 
     async def close(self) -> None:
-        """Let go of database and files."""
+        """Sign the end of the audit log, and let go of database and files."""
+        await self.signing.close()
         await self.control.registry.close()
         self.shared.close()
 
@@ -36,12 +40,15 @@ def open_state(
     peppers: Peppers,
     renew: Callable[[], Awaitable[Peppers]],
     admin_key: StoredKey | None = None,
+    on_signed: Callable[[str], None] = lambda note: None,
+    on_fault: Callable[[str], None],
 ) -> OpenState:
     """The state that these settings name. The database itself is opened by ``Registry.keep``.
 
     Args:
         renew: has every process read the peppers anew.
         admin_key: the first admin key, to be imported where it is not known.
+        on_signed, on_fault: see ``Signing``.
     Raises:
         StateFileRefused, StateUnavailable: the shared state cannot be used.
     """
@@ -56,4 +63,9 @@ def open_state(
         on_retired=partial(retire_admin_key, data_dir),
     )
     file = PepperFile(data_dir, is_configured=bool(settings.secrets.master_key), renew=renew)
-    return OpenState(shared=shared, control=ControlState(registry, shared.limits, file))
+    checkpoints = Checkpoints(data_dir, clock)
+    return OpenState(
+        shared=shared,
+        control=ControlState(registry, shared.limits, file, checkpoints),
+        signing=Signing(registry, checkpoints, on_signed=on_signed, on_fault=on_fault),
+    )
