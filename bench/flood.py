@@ -73,9 +73,9 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         upstream_process() as far,
         upstream_process() as near,
+        running_server(Path(folder), flood_config(far, near)) as server,
     ):
-        with running_server(Path(folder), flood_config(far, near)) as server:
-            measure(server.until_ready(), options.clients, options.seconds)
+        measure(server.until_ready(), options.clients, options.seconds)
 
 
 if __name__ == "__main__":

@@ -255,6 +255,7 @@ def test_a_clock_that_steps_back_makes_no_room(store: LimitStore) -> None:
     assert take(store, demand, at_ms=START_MS + 60_000)
 
 
+@pytest.mark.requirement("file-rate-limiter-cleanup")
 def test_what_lies_outside_of_its_windows_is_forgotten(store: LimitStore) -> None:
     for number in range(20):
         assert take(store, requests(5, subject=f"key:{number}"), id_=str(number))

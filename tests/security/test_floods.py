@@ -27,9 +27,12 @@ ASKED_MIN = 10
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RempartServer]:
     folder = tmp_path_factory.mktemp("flooded")
-    with upstream_process() as far, upstream_process() as near:
-        with running_server(folder, flood_config(far, near)) as one:
-            yield one.until_ready()
+    with (
+        upstream_process() as far,
+        upstream_process() as near,
+        running_server(folder, flood_config(far, near)) as one,
+    ):
+        yield one.until_ready()
 
 
 def new_key(server: RempartServer, *limits: str) -> str:
