@@ -19,6 +19,7 @@ from pathlib import Path
 from bench import machine, peers, process_tree
 from bench.load import chat_request, mock_document
 from bench.mock_upstream import MODEL
+from lab.control_client import ask
 from lab.server import ADMIN_KEY, running_server
 
 ROOT = Path(__file__).parent.parent
@@ -69,6 +70,13 @@ kind = "upstream"
 base_urls = ["{upstream}/v1"]
 preload = true
 """
+LIMITS = {
+    "requests_per_minute": 10**7,
+    "requests_per_hour": 10**8,
+    "tokens_per_minute": 10**11,
+    "concurrent_requests": 10**5,
+}
+"""Far above what is asked for: what a decision costs is measured, not a refusal."""
 
 
 class TargetFailed(Exception):
@@ -145,7 +153,10 @@ def minimal(folder: Path, upstream: str) -> Iterator[Target]:
 
 @contextlib.contextmanager
 def rempart(folder: Path, upstream: str) -> Iterator[Target]:
-    """All of Rempart as ``rempart serve --config`` starts it, with one model of kind upstream."""
+    """All of Rempart as ``rempart serve --config`` starts it, with one model of kind upstream.
+
+    Asked with a key that has four limits, so that every step does its work.
+    """
     own = folder / "rempart"
     own.mkdir()
     config = REMPART.format(model=MODEL, upstream=upstream, connections_max=CONNECTIONS_MAX)
@@ -154,9 +165,17 @@ def rempart(folder: Path, upstream: str) -> Iterator[Target]:
             server.until_ready(READY_S)
         except AssertionError as error:
             raise TargetFailed(f"rempart did not become ready: {error}") from error
-        yield Target(
-            "rempart", server.url, server.pid, ADMIN_KEY, importlib.metadata.version("rempart")
+        made = ask(
+            server.control_port,
+            "POST",
+            "/api/keys",
+            ADMIN_KEY,
+            json_body={"name": "bench", "limits": LIMITS},
         )
+        if made.status not in (200, 201):
+            raise TargetFailed(f"no key was made: {made.status}")
+        version = importlib.metadata.version("rempart")
+        yield Target("rempart", server.url, server.pid, made.json["key"], version)
 
 
 @contextlib.contextmanager

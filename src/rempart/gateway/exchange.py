@@ -222,6 +222,14 @@ class GuardReport(Protocol):
         ...
 
 
+class LimitsTold(Protocol):
+    """The part of the limits that answers use."""
+
+    def headers_of(self, exchange: "Exchange") -> Headers:
+        """The fields that say how the limits of this exchange stand."""
+        ...
+
+
 class Exchange:
     """One HTTP request with its answer under way. Times are monotonic seconds."""
 
@@ -251,7 +259,7 @@ class Exchange:
         "last_chunk_s",
         "last_write_s",
         "late_check",
-        "limit_headers",
+        "limits",
         "model_label",
         "operation",
         "other_replicas",
@@ -268,6 +276,7 @@ class Exchange:
         "runner_may_run",
         "sanitised",
         "sent_count",
+        "standings",
         "started_s",
         "ticket",
         "timestamp",
@@ -302,8 +311,10 @@ class Exchange:
         self.sent_count = 0
         """How often the call was sent to a replica."""
         self.cost = 0.0
-        self.limit_headers: Headers = []
-        """How the limits stand, for answers below /v1."""
+        self.limits: LimitsTold | None = None
+        """Who tells how the limits stand, once it is known whose they are."""
+        self.standings: Any = None
+        """Of the limits, after their last decision."""
         self.body = b""
         """As it came, until its texts have been cleaned."""
         self.late_check: Callable[[], None] | None = None
@@ -362,7 +373,8 @@ class Exchange:
         if self.request.path.startswith("/v1/") or self.call is not None:
             headers.append((b"x-cache", b"bypass"))
             headers.append((b"server-timing", self.server_timing()))
-            headers += self.limit_headers
+            if self.limits is not None:
+                headers += self.limits.headers_of(self)
             if self.is_messages:
                 headers.append((b"request-id", request_id))
         else:

@@ -25,6 +25,7 @@ from rempart.gateway.limits.estimate import (
 from rempart.gateway.limits.headers import limit_headers
 from rempart.gateway.limits.plan import Plan, counts_tokens
 from rempart.gateway.limits.refusal import refusal, scope
+from rempart.net.http1.messages import Headers
 from rempart.settings.model import Settings
 from rempart.settings.protection import Prices
 from rempart.state.shared.limits.interface import Decision, Demand, LimitStore
@@ -32,6 +33,9 @@ from rempart.telemetry.metrics import Metrics
 
 UNSETTLED_MAX = 4096
 """Reservations that wait for the store to be back; beyond it the oldest keep their estimates."""
+REFUSED_MAX = 10_000
+"""Keys remembered as having no request left; one more takes the place of the oldest, which is looked up later."""
+HOUR_MS = 3_600_000
 UNSEEN_TOKENS = 32
 """Of an answer that was cut short: what the runner may have made beyond the chunks that came."""
 TOKENS_PER_CHUNK = 2
@@ -83,10 +87,14 @@ class Limits:
         self._prices = {
             model.name: model.prices for model in settings.models if model.prices != _FREE
         }
+        self._refused: dict[str, int] = {}
+        """Keys that had no request left → until when (wall-clock ms)."""
         self._unsettled: deque[tuple[str, dict[Unit, int] | None]] = deque(maxlen=UNSETTLED_MAX)
 
     def look(self, exchange: Exchange) -> None:
         """Refuse who has no request left; charges nothing but public routes, to the address.
+
+        Only who was refused a moment ago is looked at: all others would pay for a second reading.
 
         Raises:
             RateLimitExceeded, StateUnavailable.
@@ -95,10 +103,32 @@ class Limits:
         if route is not None and not route.scope:
             self._take_for_address(exchange)
             return
+        exchange.limits = self
+        until_ms = self._refused.get(exchange.principal.id)
+        if until_ms is None:
+            return
+        if self._now_ms() >= until_ms:
+            del self._refused[exchange.principal.id]
+            return
+        decision = self._look(exchange)
+        if decision is not None:
+            self._judge(exchange, decision)
+
+    def headers_of(self, exchange: Exchange) -> Headers:
+        """See ``LimitsTold``: what was decided last, else what stands at this moment."""
+        standings = exchange.standings
+        if standings is None:
+            try:
+                decision = self._look(exchange)
+            except StateUnavailable:
+                return []
+            standings = decision.standings if decision is not None else ()
+        return limit_headers(standings)
+
+    def _look(self, exchange: Exchange) -> Decision | None:
         principal = exchange.principal
         asked = self._plan.of_head(principal, self._of_project(principal.project))
-        if asked:
-            self._judge(exchange, self._store.look(asked, self._now_ms()))
+        return self._store.look(asked, self._now_ms()) if asked else None
 
     def reserve(self, exchange: Exchange) -> "_Reserved":
         """A scope that holds what the request may take. Entering it refuses or takes all at once."""
@@ -201,13 +231,28 @@ class Limits:
         return Estimate(prompt, each * count)
 
     def _judge(self, exchange: Exchange, decision: Decision) -> None:
-        exchange.limit_headers = limit_headers(decision.standings)
+        exchange.standings = decision.standings
         if decision.is_taken:
             return
+        self._remember(exchange, decision)
         for position in decision.refused:
             standing = decision.standings[position]
             self._metrics.limit_refusals.add(1, standing.demand.name, scope(standing))
         raise refusal(decision)
+
+    def _remember(self, exchange: Exchange, decision: Decision) -> None:
+        """Who has no request left is told so at once the next time, before its body is read."""
+        waits = [
+            standing.wait_ms
+            for position in decision.refused
+            if (standing := decision.standings[position]).demand.unit is Unit.REQUESTS
+        ]
+        key_id = exchange.principal.id
+        if not waits or not key_id:
+            return
+        if len(self._refused) >= REFUSED_MAX and key_id not in self._refused:
+            del self._refused[next(iter(self._refused))]
+        self._refused[key_id] = self._now_ms() + max(HOUR_MS if w is None else w for w in waits)
 
     def _name_end_user(self, exchange: Exchange) -> None:
         call = exchange.call
