@@ -61,7 +61,7 @@ def verify(as_json: Json = False, data_dir: DataDir = None, url: Url = "") -> No
     if not as_json:
         print(
             f"The chain of {found['entries']} entries is whole. Its last hash is {found['head']}. "
-            f"It agrees with {found['checkpoints']} signed checkpoints."
+            f"Signed checkpoints that it agrees with: {found['checkpoints']}."
         )
 
 
