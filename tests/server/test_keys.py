@@ -451,5 +451,9 @@ def test_without_its_database_requests_go_on_and_changes_are_refused_until_it_is
         until(lambda: run(server, "keys", "create", "--name", "back").code == 0, 30, "it is back")
         until(lambda: json.loads(server.get("/readyz")[1])["reasons"] == [], 10, "it is told")
         assert chats(server, key).status == 200
-        events = [line["event"] for line in server.log()]
-        assert events.count("state_unavailable") == events.count("state_available") == 1
+
+        def events() -> list[str]:
+            return [line["event"] for line in server.log()]
+
+        until(lambda: "state_available" in events(), 10, "the log tells")
+        assert events().count("state_unavailable") == events().count("state_available") == 1
