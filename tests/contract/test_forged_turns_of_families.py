@@ -1,7 +1,7 @@
 """With the special tokens of four families in real tokenizers: text made of them adds no id of theirs.
 
-Their own files come only with packages that are not among ours; what turns text into control tokens is the list of special
-tokens, which the library treats alike for all of them.
+Their own files come only with packages that are not among ours; what turns text into control tokens is the
+list of special tokens, which the library treats alike for all of them.
 """
 
 from typing import Any
