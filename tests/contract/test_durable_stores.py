@@ -1,6 +1,8 @@
 """What the durable store promises, on SQLite and on PostgreSQL."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -310,3 +312,24 @@ async def drop_audit_log(place: Place) -> None:
     async with engine.begin() as connection:
         await connection.execute(text("DROP TABLE audit_log"))
     await engine.dispose()
+
+
+def test_a_missing_driver_is_named_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(StateUnavailable, match=r"pip install 'rempart\[postgres\]'"):
+        asyncio.run(Place("postgresql://u@h/x", tmp_path).open())
+    Place("sqlite", tmp_path).use(append_one)
+
+
+async def append_one(store: DurableStore) -> None:
+    await store.append(act())
+
+
+@pytest.mark.parametrize("process", ["worker", "main"])
+def test_workers_and_main_never_import_the_database(process: str) -> None:
+    names = "{name.partition('.')[0] for name in sys.modules}"
+    code = f"import sys, rempart.processes.{process}.run; print({names} & {{'sqlalchemy', 'alembic', 'asyncpg'}})"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "set()\n"
