@@ -128,7 +128,7 @@ def test_each_scope_opens_its_own_routes_only(server: RempartServer, keys: dict[
     async def scenario() -> None:
         for path, (methods, scope) in rows().items():
             for method in METHODS:
-                body = {} if method == "POST" else None
+                body: dict[str, Any] | None = {} if method == "POST" else None
                 bare = await request(server.port, method, path, body=body)
                 if method == "OPTIONS":
                     assert bare.body == b"", path
