@@ -76,7 +76,8 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
 class DurableStore(Protocol):
     """Keys, projects and the audit log.
 
-    Raises (everything): ``StateUnavailable`` when the database cannot be reached; then nothing has changed.
+    Raises (everything): ``StateUnavailable`` when the database cannot be reached; then nothing has changed, unless
+    the connection was lost during the commit itself: then the change and its entry are there, or neither is.
     """
 
     async def keys(self, *, limit: int, cursor: str = "", project: str = "") -> Page:
