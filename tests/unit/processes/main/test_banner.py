@@ -17,7 +17,9 @@ GIVEN = "an-administrator-s-key-of-32-and-more"
 CURL = 'curl() { for argument in "$@"; do printf \'%s\\0\' "$argument"; done; }\n'
 
 
-def banner(admin: AdminKey | None, model: str = "demo", log_file: str = "logs/api.log") -> list[str]:
+def banner(
+    admin: AdminKey | None, model: str = "demo", log_file: str = "logs/api.log"
+) -> list[str]:
     return ready_lines(ADDRESS, CONTROL, model, admin, log_file)
 
 
