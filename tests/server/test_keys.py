@@ -4,11 +4,8 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from lab.command import Ran, rempart
 from lab.control_client import ask, send_local
 from lab.http_client import Answer, Connection, request
 from lab.server import ADMIN_KEY, RempartServer, running_server, until
+from lab.upstream_process import Far, upstream_process
 from lab.upstream_server import chat, config_for
 
 TWO_WORKERS = """
@@ -29,20 +27,10 @@ requests_per_hour = 1000000
 """
 
 
-@dataclass
-class Far:
-    """The scriptable upstream in a process of its own: its end of the workers' pools is none of this test's."""
-
-    base_url: str
-
-
 @pytest.fixture(scope="module")
 def fake() -> Iterator[Far]:
-    command = [sys.executable, "-m", "lab.fake_upstream"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield Far(process.stdout.readline().strip())
-        process.terminate()
+    with upstream_process() as one:
+        yield one
 
 
 @pytest.fixture(scope="module")

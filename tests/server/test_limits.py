@@ -4,11 +4,7 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +13,7 @@ import pytest
 from lab.command import rempart
 from lab.http_client import Answer, Connection, request
 from lab.server import RempartServer, running_server, until
+from lab.upstream_process import Far, upstream_process
 from lab.upstream_server import chat, config_for
 
 FOUR_WORKERS = """
@@ -26,28 +23,10 @@ workers = 4
 PATH = "/v1/chat/completions"
 
 
-@dataclass
-class Far:
-    """The scriptable upstream in a process of its own: its end of the workers' pools is none of this test's."""
-
-    base_url: str
-
-    def seen(self, path: str) -> Any:
-        with urllib.request.urlopen(self.base_url.removesuffix("/v1") + path) as answer:
-            return json.load(answer)
-
-    @property
-    def request_count(self) -> int:
-        return int(self.seen("/stats")["request_count"])
-
-
 @pytest.fixture(scope="module")
 def fake() -> Iterator[Far]:
-    command = [sys.executable, "-m", "lab.fake_upstream"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield Far(process.stdout.readline().strip())
-        process.terminate()
+    with upstream_process() as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
