@@ -27,7 +27,7 @@ name = "demo"
 kind = "llama_cpp"
 source = "{model}"
 slots = 2
-context = 512
+context = 2048
 batch = 64
 preload = true
 """
