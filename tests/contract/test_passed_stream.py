@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rempart.gateway.operations.answers import PassedStream
+from rempart.gateway.operations.passed_stream import PassedStream
 
 TEXTS = st.one_of(
     st.text(max_size=12),

@@ -10,7 +10,7 @@ from rempart.domain.errors import RunnerError, TimedOut, UpstreamError
 from rempart.domain.models import Replica
 from rempart.gateway.attempts import ATTEMPTS_MAX, attempts
 from rempart.gateway.exchange import Exchange, ReplicaFailed
-from rempart.gateway.operations.answers import PassedStream
+from rempart.gateway.operations.passed_stream import PassedStream
 
 
 def lost() -> ReplicaFailed:

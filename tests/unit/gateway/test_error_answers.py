@@ -15,7 +15,8 @@ from rempart.domain import errors
 from rempart.domain.errors import RempartError
 from rempart.gateway.error_answers import ErrorAnswers, error_answer, translate
 from rempart.gateway.exchange import Exchange, ReplicaFailed
-from rempart.gateway.operations.answers import ConvertedStream, PassedStream
+from rempart.gateway.operations.answers import ConvertedStream
+from rempart.gateway.operations.passed_stream import PassedStream
 from rempart.net.http1.errors import PeerClosed
 from rempart.wire import envelope
 from rempart.wire.messages import MessagesStream

@@ -9,7 +9,7 @@ from lab.exchanges import Wire, call_of, exchange_of
 from lab.sim_loop import simulate
 from rempart.gateway.exchange import Exchange
 from rempart.gateway.keep_alive import KeepAlive
-from rempart.gateway.operations.answers import PassedStream
+from rempart.gateway.operations.passed_stream import PassedStream
 
 
 class Ticket:

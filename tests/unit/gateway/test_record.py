@@ -15,8 +15,8 @@ from rempart.domain.keys import Principal
 from rempart.domain.models import Replica
 from rempart.domain.records import RequestRecord
 from rempart.gateway.exchange import Answer, Exchange
-from rempart.gateway.operations.answers import PassedStream
 from rempart.gateway.operations.health import Probe
+from rempart.gateway.operations.passed_stream import PassedStream
 from rempart.gateway.record import Recorded, build, fan_out_to
 from rempart.telemetry.cells import Cells, total
 from rempart.telemetry.logs import Log

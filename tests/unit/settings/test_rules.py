@@ -14,7 +14,6 @@ from rempart.settings.model import (
     Server,
     Settings,
 )
-from rempart.settings.protection import Cors, Guard, Tls
 from rempart.settings.rules import FIELDS_OF_KIND, check
 from rempart.settings.schema import table
 
@@ -194,63 +193,3 @@ def test_the_first_token_may_not_come_after_the_end() -> None:
     own = ModelDeadline(first_token_s=9, total_s=8)
     assert "models[0].deadline.first_token_s" in texts(models=[replace(A, deadline=own)])[0]
     assert texts(deadline=Deadline(total_s=10)) == []  # it simply ends first
-
-
-def test_certificate_and_key_come_together() -> None:
-    assert texts(tls=Tls()) == []
-    assert texts(tls=Tls(cert="a", key="b")) == []
-    for tls, missing in [(Tls(cert="a"), "tls.key"), (Tls(key="a"), "tls.cert")]:
-        (text,) = texts(tls=tls)
-        assert text.startswith(f"{missing} must be set when")
-
-
-@pytest.mark.parametrize(
-    "origin",
-    [
-        "https://app.example",
-        "http://localhost:3000",
-        "http://127.0.0.1:8080",
-        "https://[::1]:8443",
-        "chrome-extension://abcdefghijklmnop",
-        "tauri://localhost",
-        "https://xn--caf-dma.example",
-    ],
-)
-def test_an_origin_is_written_as_browsers_send_it(origin: str) -> None:
-    assert texts(cors=Cors(origins=[origin])) == []
-
-
-@pytest.mark.parametrize(
-    ("origin", "text"),
-    [
-        ("https://app.example/", "be an origin"),
-        ("https://app.example/path", "be an origin"),
-        ("https://*.example", "be an origin"),
-        ("app.example", "be an origin"),
-        ("null", "be an origin"),
-        ("", "be an origin"),
-        ("https://a.example,https://b.example", "be an origin"),
-        ("https://user@app.example", "be an origin"),
-        ("https://app.example:0", "be an origin"),
-        ("https://app.example:65536", "be an origin"),
-        ("https://café.example", "be an origin"),
-        ("https://App.Example", 'Write "https://app.example"'),
-        ("https://app.example:443", 'Write "https://app.example"'),
-        ("http://app.example:0080", 'Write "http://app.example"'),
-    ],
-)
-def test_what_no_browser_sends_is_refused(origin: str, text: str) -> None:
-    (problem,) = texts(cors=Cors(origins=[origin]))
-    assert text in problem
-
-
-def test_any_origin_is_all_of_them() -> None:
-    assert texts(cors=Cors(origins=["*"])) == []
-    (problem,) = texts(cors=Cors(origins=["*", "https://app.example"]))
-    assert "be the only one" in problem
-
-
-def test_a_kind_of_personal_data_that_nobody_looks_for_is_told() -> None:
-    (found,) = texts(guard=Guard(kinds=["iban", "emial"]), models=[A])
-    assert "email" in found
-    assert "emial" in found

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from rempart.gateway.exchange import Call, Exchange, Shape
-from rempart.gateway.operations.answers import AssembledDocument, PassedStream
+from rempart.gateway.operations.answers import AssembledDocument
 from rempart.gateway.operations.generation import (
     RUNNER_KINDS,
     Generation,
@@ -12,6 +12,7 @@ from rempart.gateway.operations.generation import (
     require_endpoint,
     wants_usage,
 )
+from rempart.gateway.operations.passed_stream import PassedStream
 from rempart.gateway.validation.body import invalid_fields
 from rempart.wire import chat_request
 from rempart.wire.completions import CompletionAssembler

@@ -21,32 +21,23 @@ from rempart.gateway.authentication.step import Authentication
 from rempart.gateway.authentication.watch import KeyWatch
 from rempart.gateway.deadline import clocks_of
 from rempart.gateway.entry import Entry
-from rempart.gateway.exchange import Call, Exchange, Operation, Route
+from rempart.gateway.exchange import Call, Exchange
 from rempart.gateway.guard.pipeline import Guard
 from rempart.gateway.limits.estimate import answers_count
 from rempart.gateway.limits.step import Count, Limits
-from rempart.gateway.operations.chat import ChatCompletions
-from rempart.gateway.operations.completions import Completions
-from rempart.gateway.operations.custom import CustomRoute
-from rempart.gateway.operations.embeddings import WholeDocuments
 from rempart.gateway.operations.generation import RUNNER_KINDS
-from rempart.gateway.operations.health import Health, Probe, Readiness
-from rempart.gateway.operations.messages import CountTokens, Messages
-from rempart.gateway.operations.metrics import ShowMetrics
-from rempart.gateway.operations.models import ListModels, ShowModel
-from rempart.gateway.operations.openapi import OpenApi
 from rempart.gateway.operations.preflight import Preflight
-from rempart.gateway.operations.responses import InputTokens, Responses
-from rempart.gateway.operations.tokenize import TokenCounter, Tokenize
+from rempart.gateway.operations.tokenize import TokenCounter
 from rempart.gateway.path import Way
 from rempart.gateway.record import fan_out_to
 from rempart.gateway.relay.step import Relay
 from rempart.gateway.replicas.pools import Pools
-from rempart.gateway.routes import RouteTable, table
+from rempart.gateway.routes import RouteTable
 from rempart.gateway.validation.context_length import exact_prompt_tokens
 from rempart.net.http1.server import Server, ServerLimits
 from rempart.processes.arguments import Link
 from rempart.processes.messages import Welcome
+from rempart.processes.worker.endpoints import endpoints
 from rempart.processes.worker.upkeep import Upkeep
 from rempart.runners.remote import RemoteRunners
 from rempart.settings.model import Settings
@@ -55,13 +46,8 @@ from rempart.state.shared.keys.verify import Verifier
 from rempart.telemetry.cells import Cells
 from rempart.telemetry.logs import Log
 from rempart.telemetry.metrics import Metrics
-from rempart.wire import chat_request
 from rempart.wire.cors import cors_policy
-from rempart.wire.docs_page import docs_page
-from rempart.wire.openapi import openapi_document
 from rempart.wire.security_headers import strict_transport
-
-LOOPBACK = ("127.", "::1", "localhost")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,78 +123,18 @@ def build(welcome: Welcome, link: Link) -> Worker:
         tokens=tokens,
     )
     key_news = KeyNews(verifier)
-    created = int(clock.wall().timestamp())
-    shared: dict[str, Any] = {"models": runners, "settings": settings}
-    counter = TokenCounter(pools=pools, **shared)
-    generating = shared | {"counter": counter}
-    detail = settings.health.detail or (
-        "all" if settings.server.host.startswith(LOOPBACK) else "key"
+    counter = TokenCounter(pools=pools, models=runners, settings=settings)
+    rows = endpoints(
+        settings,
+        clock=clock,
+        models=runners,
+        counter=counter,
+        authentication=authentication,
+        has_keys=key_news.are_usable,
+        key_age_s=verifier.age_s,
+        run_dir=run_dir,
+        started_at_s=welcome.started_at_s,
     )
-    operations: dict[str, Operation] = {
-        "livez": Probe(),
-        "readyz": Readiness(
-            models=runners,
-            has_models=bool(settings.models),
-            has_keys=key_news.are_usable,
-            key_age_s=verifier.age_s,
-        ),
-        "health": Health(
-            clock=clock,
-            models=runners,
-            authentication=authentication,
-            run_dir=run_dir,
-            data_dir=data_dir,
-            started_at_s=welcome.started_at_s,
-            default_model=settings.models[0].name if settings.models else "",
-            hides_detail=detail == "key",
-        ),
-        "metrics": ShowMetrics(folder=run_dir / "metrics"),
-        "models": ListModels(models=runners, created=created),
-        "model": ShowModel(models=runners, created=created),
-        "chat": ChatCompletions(**generating),
-        "completions": Completions(**generating),
-        "embeddings": WholeDocuments(
-            name="embeddings",
-            endpoint="/embeddings",
-            faults=chat_request.validate_embeddings,
-            known=chat_request.KNOWN_FIELDS_EMBEDDINGS,
-            **generating,
-        ),
-        "rerank": WholeDocuments(
-            name="rerank",
-            endpoint="/rerank",
-            faults=chat_request.validate_rerank,
-            known=chat_request.KNOWN_FIELDS_RERANK,
-            **generating,
-        ),
-        "messages": Messages(**generating),
-        "messages_count_tokens": CountTokens(**generating),
-        "responses": Responses(**generating),
-        "responses_input_tokens": InputTokens(**generating),
-        "tokenize": Tokenize(**generating),
-    }
-    custom = [
-        Route(
-            path=route.path,
-            methods=tuple(method.upper() for method in route.methods),
-            scope="inference",
-            operation=CustomRoute(route=route, **shared),
-        )
-        for route in settings.routes
-    ]
-    document = openapi_document(
-        settings.server.base_path, [(route.path, route.methods) for route in custom]
-    )
-    operations["openapi"] = OpenApi(
-        body=msgspec.json.encode(document), content_type=b"application/json"
-    )
-    operations["docs"] = OpenApi(
-        name="docs",
-        body=docs_page(document),
-        content_type=b"text/html; charset=utf-8",
-        is_page=True,
-    )
-    rows = [*table(operations, metrics_open=settings.health.metrics_open), *custom]
     cors = cors_policy(
         settings.cors.origins,
         methods=[method for row in rows for method in row.methods],

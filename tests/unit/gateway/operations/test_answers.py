@@ -18,9 +18,9 @@ from rempart.gateway.operations.answers import (
     ConvertedDocument,
     ConvertedStream,
     Observer,
-    PassedStream,
     WholeDocument,
 )
+from rempart.gateway.operations.passed_stream import PassedStream
 from rempart.wire import envelope, messages, responses
 from rempart.wire.chat import ChatAssembler
 from rempart.wire.completions import CompletionAssembler
