@@ -45,13 +45,14 @@ class RempartError(Exception):
         details: more fields for the answer's ``details``; the keywords of ``message`` are in them too.
         retry_after_s: seconds after which trying again makes sense (only for ``Retry.AFTER…``).
         message: overrides the class's sentence.
+        retry: overrides the class's, where this one error is another case.
         keywords: fill the sentence's places.
     """
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
-    retry: ClassVar[Retry] = Retry.CLIENT_DECIDES
+    retry: Retry = Retry.CLIENT_DECIDES
     sentence: ClassVar[str] = (
         "Something went wrong here. The request id finds it in the server's log."
     )
@@ -65,10 +66,13 @@ class RempartError(Exception):
         details: dict[str, Any] | None = None,
         retry_after_s: float | None = None,
         message: str | None = None,
+        retry: Retry | None = None,
         **keywords: Any,
     ) -> None:
         self.param = param
         self.retry_after_s = retry_after_s
+        if retry is not None:
+            self.retry = retry
         self.message = message if message is not None else self.sentence.format(**keywords)
         self.details = {name: keywords[name] for name in self.shown if name in keywords}
         if details:

@@ -11,12 +11,19 @@ from rempart.domain.limits import BY_NAME, Unit
 from rempart.net.http1.messages import Headers
 from rempart.state.shared.limits.interface import Standing
 
+_SHARED = ("model:", "server")
+
 
 def limit_headers(standings: Sequence[Standing]) -> Headers:
-    """The fields for limits as they stand; of several limits of one unit the one nearest to its end counts."""
+    """The fields for limits as they stand; of several limits of one unit the one nearest to its end counts.
+
+    Of a model and of the whole server nothing is told: it would show what others use.
+    """
     requests: list[Standing] = []
     tokens: list[Standing] = []
     for one in standings:
+        if one.demand.subject.startswith(_SHARED):
+            continue
         if one.demand.unit is Unit.REQUESTS:
             requests.append(one)
         elif one.demand.unit is Unit.TOKENS:

@@ -7,6 +7,8 @@ the server's limits stand beside them: each has a subject of its own, and all mu
 from collections.abc import Iterable
 from hashlib import blake2b
 
+from msgspec.structs import replace
+
 from rempart.domain.keys import Principal
 from rempart.domain.limits import BY_NAME, Amounts, LimitKind, Unit, amounts_of
 from rempart.settings.model import Settings
@@ -118,6 +120,15 @@ def demands(subject: str, rows: Rows, amounts: dict[Unit, int]) -> list[Demand]:
         )
         for kind, amount_max in rows
         if kind.unit in amounts
+    ]
+
+
+def with_amounts(asked: Iterable[Demand], amounts: dict[Unit, int]) -> list[Demand]:
+    """The same demands for these amounts; those of what is not in there are left out."""
+    return [
+        one if amounts[one.unit] == one.amount else replace(one, amount=amounts[one.unit])
+        for one in asked
+        if one.unit in amounts
     ]
 
 

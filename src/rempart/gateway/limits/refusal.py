@@ -7,7 +7,6 @@ from rempart.domain.errors import (
     InsufficientQuota,
     RateLimitExceeded,
     RempartError,
-    Retry,
     TokenRateLimitExceeded,
 )
 from rempart.domain.limits import BY_NAME, MICROS, Unit
@@ -47,8 +46,9 @@ def _error(standing: Standing) -> RempartError:
         "limit": limit,
         "window_seconds": demand.window_s,
     }
-    message = None
+    message = retry = None
     if standing.wait_ms is None:
+        retry = Retry.AFTER_BUT_NOT_BY_ITSELF
         message = (
             f"{demand.name} is {limit:g}: nothing is allowed. Ask the operator for a higher limit."
         )
@@ -58,15 +58,11 @@ def _error(standing: Standing) -> RempartError:
             f"This request may take {asked:g} of {demand.name}, which allows {limit:g} in all, so that waiting "
             "does not help. Shorten the prompt, lower max_tokens, or ask the operator for a higher limit."
         )
-    error: RempartError
+    kind: type[RempartError] = InsufficientQuota
     if demand.unit is Unit.AT_A_TIME:
-        error = ConcurrencyLimitExceeded(retry_after_s=wait_s, message=message, **told)
+        kind = ConcurrencyLimitExceeded
     elif demand.unit is Unit.REQUESTS:
-        error = RateLimitExceeded(retry_after_s=wait_s, message=message, **told)
+        kind = RateLimitExceeded
     elif demand.unit is Unit.TOKENS and demand.window_s <= BY_NAME["tokens_per_minute"].window_s:
-        error = TokenRateLimitExceeded(retry_after_s=wait_s, message=message, **told)
-    else:
-        error = InsufficientQuota(retry_after_s=wait_s, message=message, **told)
-    if standing.wait_ms is None:
-        error.retry = Retry.AFTER_BUT_NOT_BY_ITSELF  # type: ignore[misc]  # this one alone: it never fits
-    return error
+        kind = TokenRateLimitExceeded
+    return kind(retry_after_s=wait_s, message=message, retry=retry, **told)

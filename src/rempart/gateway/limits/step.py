@@ -23,7 +23,7 @@ from rempart.gateway.limits.estimate import (
     prompt_tokens_max,
 )
 from rempart.gateway.limits.headers import limit_headers
-from rempart.gateway.limits.plan import Plan, counts_tokens
+from rempart.gateway.limits.plan import Plan, counts_tokens, with_amounts
 from rempart.gateway.limits.refusal import refusal, scope
 from rempart.net.http1.messages import Headers
 from rempart.settings.model import Settings
@@ -163,23 +163,22 @@ class Limits:
         call = exchange.call
         document = call.document if call is not None else None
         self._name_end_user(exchange)
-        asked = self._demands(exchange, _ONE_OF_EACH)
+        asked = self._demands(exchange)
         if not asked:
             return False, None
         if call is None or document is None or not counts_tokens(asked):
-            if counts_tokens(asked):
-                asked = self._demands(exchange, _WITHOUT_TOKENS)
+            asked = with_amounts(asked, _WITHOUT_TOKENS)
             if asked:
                 self._judge(exchange, self._take(exchange, asked))
             return bool(asked), None
         status = self._models.statuses[call.model]
         estimate = self._estimate(call, status, asked, prompt_tokens_max(document))
-        decision = self._take(exchange, self._demands_of(exchange, call, estimate))
+        decision = self._take(exchange, self._needed(asked, call, estimate))
         if not decision.is_taken and _refuses_tokens_alone(decision):
             exact = await self._count(exchange, call, status)
             if exact is not None:
                 estimate = self._estimate(call, status, asked, exact)
-                decision = self._take(exchange, self._demands_of(exchange, call, estimate))
+                decision = self._take(exchange, self._needed(asked, call, estimate))
         self._judge(exchange, decision)
         if answers_count(document) and answer_tokens_max(document) is None:
             document["max_tokens"] = estimate.answer // answers_count(document)
@@ -190,27 +189,21 @@ class Limits:
             asked, reservation=exchange.id, owner=self._owner, now_ms=self._now_ms()
         )
 
-    def _demands(self, exchange: Exchange, amounts: dict[Unit, int]) -> list[Demand]:
+    def _demands(self, exchange: Exchange) -> list[Demand]:
+        """All limits that apply, each asked for one."""
         principal = exchange.principal
         return self._plan.of_request(
             principal,
             self._of_project(principal.project),
             end_user=exchange.end_user,
             model=exchange.call.model if exchange.call is not None else "",
-            amounts=amounts,
+            amounts=_ONE_OF_EACH,
         )
 
-    def _demands_of(self, exchange: Exchange, call: Call, estimate: Estimate) -> list[Demand]:
-        prices = self._prices.get(call.model, _FREE)
-        cost = cost_micros(prices, estimate.prompt, estimate.answer)
-        return self._demands(
-            exchange,
-            {
-                Unit.REQUESTS: 1,
-                Unit.AT_A_TIME: 1,
-                Unit.TOKENS: estimate.total,
-                Unit.COST: cost,
-            },
+    def _needed(self, asked: Sequence[Demand], call: Call, estimate: Estimate) -> list[Demand]:
+        cost = cost_micros(self._prices.get(call.model, _FREE), *estimate)
+        return with_amounts(
+            asked, {**_WITHOUT_TOKENS, Unit.TOKENS: estimate.total, Unit.COST: cost}
         )
 
     def _estimate(

@@ -80,3 +80,11 @@ def test_no_duration_loses_a_millisecond(milliseconds: int) -> None:
     assert found is not None
     hours, minutes, seconds = (float(part or 0) for part in found.groups())
     assert round((hours * 3600 + minutes * 60 + seconds) * 1000) == milliseconds
+
+
+def test_what_others_use_is_not_told() -> None:
+    assert told(standing("requests_per_minute", 1, subject="model:m")) == {}
+    found = told(
+        standing("requests_per_minute", 50), standing("requests_per_minute", 1, subject="server")
+    )
+    assert found["ratelimit"].startswith('"rpm";r=50')
