@@ -7,6 +7,7 @@ from rempart.domain.errors import (
     InsufficientQuota,
     RateLimitExceeded,
     RempartError,
+    Retry,
     TokenRateLimitExceeded,
 )
 from rempart.domain.limits import BY_NAME, MICROS, Unit
