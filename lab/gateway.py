@@ -18,6 +18,7 @@ from lab.fake_upstream import FakeUpstream
 from rempart.base.clock import SystemClock
 from rempart.domain.key_format import SECRET_CHARACTERS, look_up_id, make_key
 from rempart.domain.keys import ALL_SCOPES, StoredKey
+from rempart.domain.limits import Amounts
 from rempart.domain.models import Abilities, Facts, HangUp, ModelStatus, Replica, RunnerState
 from rempart.domain.peppers import Peppers
 from rempart.domain.records import RequestRecord
@@ -174,8 +175,13 @@ async def running_gateway(
     log_file: str = "",
     lockout: Lockout | None = None,
     jwt: Jwt | None = None,
+    limits: Amounts | None = None,
 ) -> AsyncIterator[Gateway]:
-    """A gateway before a fake upstream; both end with the block. Without ``lockout`` wrong keys block nobody."""
+    """A gateway before a fake upstream; both end with the block. Without ``lockout`` wrong keys block nobody.
+
+    Args:
+        limits: of ``KEY``, which has none without them.
+    """
     upstream = FakeUpstream()
     await upstream.start()
     base_urls = [*more_base_urls, upstream.base_url]
@@ -214,7 +220,7 @@ async def running_gateway(
     worker.key_news.are_told = True
     worker.state.keys.publish_all(
         keys=[
-            stored_key(KEY),
+            stored_key(KEY, limits=limits or {}),
             stored_key(INFERENCE_ONLY, scopes=frozenset({"inference"})),
         ],
         projects=[],

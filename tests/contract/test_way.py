@@ -11,24 +11,57 @@ import uvloop
 
 from lab.gateway import INFERENCE_ONLY, KEY, Gateway, running_gateway, statuses_for
 from lab.http_client import Answer, Connection, request
+from rempart.base.clock import SystemClock
+from rempart.domain.limits import Unit
 from rempart.domain.models import RunnerState
+from rempart.gateway.limits.plan import Plan
 from rempart.runners.interface import SlotRefused
 from rempart.settings.model import Deadline, Server
 
 MESSAGES = [{"role": "user", "content": "Bonjour"}]
+MAX_TOKENS = 5000
+"""Above what one request of these tests reserves: its prompt's bound and a default answer."""
+LIMITS = {"requests_per_minute": 1000, "tokens_per_minute": 10**6, "concurrent_requests": 500}
 SHORT = Deadline(queue_s=0.3, first_token_s=0.4, silence_s=0.3, total_s=1.0, unstreamed_s=0.5)
 
 
 def run(body: Callable[[Gateway], Awaitable[None]], folder: Path, **options: Any) -> None:
-    """Run a scenario in a gateway; afterwards nothing may be held."""
+    """Run a scenario in a gateway with a limited key; afterwards nothing may be held, of its limits neither."""
 
     async def scenario() -> None:
-        async with running_gateway(folder, **options) as gateway:
+        async with running_gateway(folder, limits=LIMITS, **options) as gateway:
             await body(gateway)
             await gateway.until_idle()
             assert gateway.worker.entry._way._admission.outstanding == {}
+            assert_settled(gateway)
 
     uvloop.run(scenario())
+
+
+def assert_settled(gateway: Gateway) -> None:
+    """No place at a time is held, no reservation left open, and no more tokens are charged than were reserved."""
+    store = gateway.worker.state.limits
+    demands = Plan(gateway.worker.settings).of_request(
+        gateway.worker.entry._way._authentication._verify(KEY, "127.0.0.1").principal,
+        {},
+        end_user="",
+        model="",
+        amounts={Unit.AT_A_TIME: 1, Unit.TOKENS: 1},
+    )
+    assert {one.name for one in demands} == {"concurrent_requests", "tokens_per_minute"}
+    now_ms = int(SystemClock().wall().timestamp() * 1000)
+    for standing in store.standings(demands, now_ms):
+        used = standing.demand.amount_max - standing.remaining
+        if standing.demand.unit is Unit.AT_A_TIME:
+            assert used == 0
+        else:
+            known = sum(
+                (record.prompt_tokens or 0) + (record.completion_tokens or 0)
+                for record in gateway.records
+                if record.prompt_tokens is not None and record.status == 200
+            )
+            assert known <= used <= MAX_TOKENS * len(gateway.records) + known
+    assert store._reservations._held == {}  # type: ignore[attr-defined]
 
 
 def chat(model: str, *, stream: bool, script: str = "", **more: Any) -> dict[str, Any]:
