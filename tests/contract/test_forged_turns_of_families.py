@@ -7,7 +7,7 @@ list of special tokens, which the library treats alike for all of them.
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
@@ -48,8 +48,10 @@ def test_text_of_special_tokens_adds_none(family: str, source: str) -> None:
     pieces = [*strings, *(one[:3] for one in strings), *(one[3:] for one in strings), "\u200b", " "]
     texts = st.lists(st.sampled_from(pieces), max_size=6).map("".join)
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=200, deadline=None)
     @given(parts=st.lists(texts, min_size=1, max_size=4))
+    @example(parts=[strings[0][:3] + " ", " " + strings[0][3:]])
+    @example(parts=[strings[0][:2], " ", strings[0][2:]])
     def adds_none(parts: list[str]) -> None:
         content: list[dict[str, Any]] = [{"type": "text", "text": one} for one in parts]
         document = {"messages": [{"role": "user", "content": content}]}

@@ -127,26 +127,39 @@ def _put(slot: _Slot, text: str) -> None:
 
 
 def _break_across(slots: list[_Slot], control: ControlStrings) -> None:
-    """Templates write one text right behind another: a string may be spread over several."""
-    for _ in range(len(slots)):
-        joined = "".join([slot.holder[slot.key] for slot in slots])
-        spans = control.spans(joined)
-        if not spans:
-            return
-        for start, end in reversed(spans):  # from behind: what comes before stays where it is
-            _break_between(slots, joined[start:end], start, end, control.sign)
+    """Templates write one text right behind another, as it is or trimmed: a string may be spread over several."""
+    for trims in (False, True):
+        for _ in range(len(slots)):
+            joined = "".join([_written(slot, trims=trims)[1] for slot in slots])
+            spans = control.spans(joined)
+            if not spans:
+                break
+            for start, end in reversed(spans):  # from behind: what comes before stays where it is
+                _break_between(slots, joined[start:end], start, end, control.sign, trims=trims)
 
 
-def _break_between(slots: list[_Slot], one: str, start: int, end: int, sign: str) -> None:
+def _written(slot: _Slot, *, trims: bool) -> tuple[int, str]:
+    """What a template writes of a text, and where that begins in it."""
+    text: str = slot.holder[slot.key]
+    if not trims:
+        return 0, text
+    kept = text.lstrip()
+    return len(text) - len(kept), kept.rstrip()
+
+
+def _break_between(
+    slots: list[_Slot], one: str, start: int, end: int, sign: str, *, trims: bool
+) -> None:
     """Break one string at a place within a text if there is one: ends of texts may be trimmed."""
     wanted = start + break_at(one)
     places: list[tuple[int, _Slot, int]] = []
     offset = 0
     for slot in slots:
-        size = len(slot.holder[slot.key])
+        lead, text = _written(slot, trims=trims)
+        size = len(text)
         for at in range(max(start + 1, offset), min(end - 1, offset + size) + 1):
             is_within = offset < at < offset + size
-            places.append((abs(at - wanted) + (0 if is_within else 1000), slot, at - offset))
+            places.append((abs(at - wanted) + (0 if is_within else 1000), slot, lead + at - offset))
         offset += size
         if offset >= end:
             break
